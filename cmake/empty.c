@@ -1,0 +1,2 @@
+extern int valvechain_empty_library;
+int valvechain_empty_library;

@@ -1,0 +1,140 @@
+// One request on its way through the gateway, and the order of its steps. Each step is a file of
+// its own and decides one thing; request.c walks them:
+//
+//   request_check  -> identity -> system endpoint? -> limits -> route -> valve (breaker permit)
+//   -> exchange (or fallback) -> valve (outcome) -> answer -> counters, access log
+//
+// Memory: everything hangs on the request and goes with it (request_destroy). Thread: the loop's.
+#ifndef VALVECHAIN_API_FRONT_REQUEST_H
+#define VALVECHAIN_API_FRONT_REQUEST_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "breaker/breaker.h"
+#include "config/model.h"
+#include "limit/limit.h"
+
+struct front;    // front.h: state of the process
+struct client;   // client.h: one accepted connection
+struct exchange; // exchange.h: the call to the upstream
+
+enum step { STEP_NEXT, STEP_ANSWERED }; // ANSWERED: an answer is queued, the walk ends
+
+struct identity {
+    struct address client;       // real client, by TRUSTED_PROXIES
+    struct address peer;         // who holds the connection
+    bool peer_is_proxy;          // forwarding headers of this peer count
+    bool forwarded_by_untrusted; // such headers came from a peer that is not trusted
+    const char *subject;         // verified subject, NULL: none
+    size_t subject_len;
+    const char *api_key; // X-API-Key
+    size_t api_key_len;
+    uint32_t tier;      // enum limit_tier
+    bool tier_verified; // from a verified token or a peer trusted for claims
+    uint32_t region;    // enum limit_region
+    bool token_refused; // a token was there and did not verify
+};
+
+enum answer_source { // who made the answer: label of metrics, field of the access log
+    ANSWER_UPSTREAM,
+    ANSWER_SYSTEM,
+    ANSWER_GATEWAY,  // problem bodies of ours
+    ANSWER_FALLBACK, // mock
+};
+
+struct response_header {
+    char *name, *value;
+    struct response_header *next;
+};
+
+struct request {
+    struct front *front;
+    struct MHD_Connection *connection;
+    struct client *client;
+
+    // What was asked. Texts live as long as the request.
+    char method[24];
+    unsigned method_bit; // http_method_bit
+    char *raw_target;    // as on the wire
+    char *path;          // normalized once; what is matched is what is sent
+    size_t path_len;
+    const char *query; // after '?', "" for none, inside raw_target
+    const char *host;  // Host header, lower case, without port; "" for none (HTTP/1.0)
+    char *host_header; // as sent
+    bool http10;
+    bool has_body;
+    bool chunked;
+    uint64_t content_length; // UINT64_MAX when not known
+    char request_id[64];
+    char trace_id[33]; // from traceparent, "" for none
+
+    struct identity identity;
+    struct limit_verdict limits;
+    const struct config_route *route; // of the model the request began with
+    const struct config_upstream *upstream;
+    struct config_model_ref *model_ref; // keeps that model alive (front.h)
+    struct breaker_permit permit;
+    struct exchange *exchange;
+
+    // The answer.
+    struct response_header *answer_headers; // to be added to whatever answer is given
+    unsigned status;
+    enum answer_source source;
+    bool answered;            // never twice
+    const char *fallback;     // "mock", NULL: none
+    const char *problem_code; // short stable reason of a gateway answer, for log and metrics
+
+    // Measured.
+    uint64_t start_ns, upstream_start_ns, first_byte_ns;
+    uint64_t bytes_in, bytes_out;
+};
+
+// Adds a header to the answer, whoever makes it (copied). -ENOMEM.
+int request_add_answer_header(struct request *request, const char *name, const char *value);
+
+// answer.c: each queues the answer and returns STEP_ANSWERED; the first call counts, a second is
+// our bug.
+enum step answer_text(struct request *request, unsigned status, const char *content_type,
+                      const char *body, size_t len);
+// RFC 9457 problem body with the request id; `type_suffix` NULL: about:blank. `extra_members` is
+// JSON text of further members ("\"policy\":\"tier-free\"") or NULL. No inner detail goes into
+// `detail`.
+enum step answer_problem(struct request *request, unsigned status, const char *code,
+                         const char *title, const char *detail, const char *type,
+                         const char *extra_members);
+
+// How a call to the upstream ended, for valve.c and the log.
+enum exchange_result {
+    EXCHANGE_ANSWERED, // complete answer passed (any status)
+    EXCHANGE_CONNECT_FAILED,
+    EXCHANGE_CONNECT_TIMEOUT,
+    EXCHANGE_FIRST_BYTE_TIMEOUT,
+    EXCHANGE_IDLE_TIMEOUT,
+    EXCHANGE_TOTAL_TIMEOUT,
+    EXCHANGE_RESET,       // connection lost before or within the answer
+    EXCHANGE_BAD_ANSWER,  // not HTTP/1.1, or header too large
+    EXCHANGE_POOL_FULL,   // refused here
+    EXCHANGE_NO_ADDRESS,  // name does not resolve
+    EXCHANGE_CLIENT_GONE, // ignored by the breaker
+};
+
+// Steps, in order (each in the file of its name).
+enum step identity_resolve(struct request *request); // identity.c
+enum step system_answer(struct request *request);    // system.c
+enum step limits_apply(struct request *request);     // limits.c
+enum step route_apply(struct request *request);      // route.c: sets route, upstream; 404, 405
+enum step valve_enter(struct request *request); // valve.c: permit, or the fallback chain's answer
+// Called once by exchange.c when the call is over. `started`: some of the answer went to the client
+// already. If not, and the result is no answer, this gives the fallback chain's answer.
+void valve_leave(struct request *request, enum exchange_result result, bool started);
+enum step fallback_answer(struct request *request, enum exchange_result why,
+                          enum breaker_grant grant,
+                          uint64_t retry_ns);    // fallback.c
+void counters_record(struct request *request);   // counters.c, at the very end
+void access_log_record(struct request *request); // access_log.c
+
+#endif
