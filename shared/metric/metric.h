@@ -3,7 +3,8 @@
 // One writer per series (the slot's holder), relaxed atomics, no locks.
 //
 // A metric is one row in a service's metrics.def:
-//   METRIC(kind, FIELD, "valvechain_name_total", "unit", "label,names", "help")
+//   COUNTER | GAUGE | HISTOGRAM (field, "valvechain_name_total", "unit", "label,names", ..., "help")
+// (metric_table.inc says how it becomes a table).
 // Names follow Prometheus: `valvechain_` prefix, base units, `_total` for counters.
 // Thread: registration and writing by the slot's holder; reading from anywhere.
 #ifndef VALVECHAIN_METRIC_METRIC_H

@@ -29,6 +29,7 @@ struct advice_clamp {
 };
 struct advice {
     uint64_t decided_ns;
+    uint64_t changed_ns; // when `desired` last changed (cooldown outlives a restart); 0: never
     uint32_t action, current, desired, valid;
     uint32_t n_signals, n_clamps;
     char priority[8]; // high, medium, low
