@@ -109,3 +109,30 @@ function(vc_unit_tests target)
     set_tests_properties(${program} PROPERTIES LABELS unit TIMEOUT 300)
   endforeach()
 endfunction()
+
+# vc_pytest_tests(LABEL): every test_*.py of this folder and of the folders below is one ctest test
+# of that label, run with Debian's Python against the programs of this build.
+function(vc_pytest_tests label)
+  file(GLOB_RECURSE tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test_*.py")
+  foreach(source ${tests})
+    file(RELATIVE_PATH stem "${CMAKE_CURRENT_SOURCE_DIR}" "${source}")
+    string(REGEX REPLACE "\\.py$" "" stem "${stem}")
+    string(MAKE_C_IDENTIFIER "${stem}" stem)
+    add_test(NAME ${label}_${stem}
+      COMMAND /usr/bin/python3 -P -B -m pytest -c "${CMAKE_SOURCE_DIR}/tests/pytest.ini" "${source}")
+    set_tests_properties(${label}_${stem} PROPERTIES LABELS ${label} TIMEOUT 900
+      ENVIRONMENT "VALVECHAIN_BUILD=${CMAKE_BINARY_DIR}")
+  endforeach()
+endfunction()
+
+# vc_fault_programs(): every *.c of this folder is one C program with its own main.
+function(vc_fault_programs)
+  file(GLOB programs CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.c")
+  foreach(source ${programs})
+    get_filename_component(program "${source}" NAME_WE)
+    add_executable(${program} "${source}")
+    target_link_libraries(${program} PRIVATE valvechain_service)
+    add_test(NAME ${program} COMMAND ${program})
+    set_tests_properties(${program} PROPERTIES LABELS fault TIMEOUT 600)
+  endforeach()
+endfunction()
