@@ -14,8 +14,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 void log_init(const char *process, const char *instance, enum log_level level);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
+// Lines that standard output did not take whole (pipe full and non-blocking, closed) or that had no
+// memory.
+uint64_t log_lost_lines(void);
 
-// Fields after the message: pairs of a name and a value made by these, ended by LOG_END.
+// Fields after the message: a name and a value each, made by LSTR and its kin below.
 struct log_field {
     const char *name;
     enum { LOG_STR, LOG_INT, LOG_UINT, LOG_NUM, LOG_BOOL } kind;
