@@ -18,9 +18,16 @@
 #include "config/model.h"
 #include "limit/limit.h"
 
-struct front;    // front.h: state of the process
-struct client;   // client.h: one accepted connection
-struct exchange; // exchange.h: the call to the upstream
+struct front;          // front.h: state of the process
+struct valves;         // valves.h: the decisions half's state of the process
+struct client;         // client.h: one accepted connection
+struct exchange;       // exchange.h: the call to the upstream
+struct route_counters; // counters.h
+
+// A longer subject is replaced by its hash: it is only ever a key.
+#define SUBJECT_MAX 128
+// As much of a request body is read ahead when a fallback must see it (valve_needs_body).
+#define REQUEST_BODY_KEPT_MAX 65536
 
 enum step { STEP_NEXT, STEP_ANSWERED }; // ANSWERED: an answer is queued, the walk ends
 
@@ -29,9 +36,10 @@ struct identity {
     struct address peer;         // who holds the connection
     bool peer_is_proxy;          // forwarding headers of this peer count
     bool forwarded_by_untrusted; // such headers came from a peer that is not trusted
-    const char *subject;         // verified subject, NULL: none
+    char subject_text[SUBJECT_MAX];
+    const char *subject; // verified subject (subject_text), NULL: none
     size_t subject_len;
-    const char *api_key; // X-API-Key
+    const char *api_key; // X-API-Key of a peer trusted for claims
     size_t api_key_len;
     uint32_t tier;      // enum limit_tier
     bool tier_verified; // from a verified token or a peer trusted for claims
@@ -53,6 +61,7 @@ struct response_header {
 
 struct request {
     struct front *front;
+    struct valves *valves; // set when the request begins
     struct MHD_Connection *connection;
     struct client *client;
 
@@ -76,8 +85,14 @@ struct request {
     struct limit_verdict limits;
     const struct config_route *route; // of the model the request began with
     const struct config_upstream *upstream;
-    struct config_model_ref *model_ref; // keeps that model alive (front.h)
+    struct config_model_ref *model_ref;    // keeps that model alive (front.h)
+    struct route_counters *route_counters; // set by route_apply; outlives a reload
+    // The body, read ahead when valve_needs_body() says so; what is sent upstream begins with it.
+    char *body; // NULL: not kept
+    size_t body_len;
+    bool body_complete; // all of it is in `body`
     struct breaker_permit permit;
+    uint64_t call_timeout_ns; // connecting and first byte, by the breaker; UINT64_MAX: none
     struct exchange *exchange;
 
     // The answer.
@@ -127,7 +142,11 @@ enum step identity_resolve(struct request *request); // identity.c
 enum step system_answer(struct request *request);    // system.c
 enum step limits_apply(struct request *request);     // limits.c
 enum step route_apply(struct request *request);      // route.c: sets route, upstream; 404, 405
-enum step valve_enter(struct request *request); // valve.c: permit, or the fallback chain's answer
+// valve.c: a fallback of the route answers JSON-RPC reads, so the walk waits between route_apply
+// and valve_enter until the body is complete in request->body or REQUEST_BODY_KEPT_MAX bytes of it
+// are (then body_complete stays false, and the rest streams as always).
+bool valve_needs_body(const struct request *request);
+enum step valve_enter(struct request *request); // permit, or the fallback chain's answer
 // Called once by exchange.c when the call is over. `started`: some of the answer went to the client
 // already. If not, and the result is no answer, this gives the fallback chain's answer.
 void valve_leave(struct request *request, enum exchange_result result, bool started);

@@ -1,0 +1,45 @@
+// What the gateway counts: the series of metrics.def in the process's slot, all registered before
+// the first request, every label set bounded (configured routes and upstreams, a fixed list of
+// methods, status classes, results and policies).
+// Thread: the loop's. Cost of a request: about ten plain adds.
+#ifndef VALVECHAIN_API_FRONT_COUNTERS_H
+#define VALVECHAIN_API_FRONT_COUNTERS_H
+
+#include "config/model.h"
+#include "front_metrics.h"
+#include "limit/limit.h"
+#include "request.h"
+
+// Routes and upstreams beyond these share the label `other`, so that a large configuration cannot
+// fill the slot.
+#define COUNTERS_ROUTES_MAX    24
+#define COUNTERS_UPSTREAMS_MAX 16
+
+struct counters;
+
+// `collect` false (METRICS_COLLECTION=false): the series exist and stand still.
+int counters_create(struct metric_set *metrics, bool collect, struct counters **ret_counters);
+void counters_destroy(struct counters **counters);
+
+// Registers what a model's routes and upstreams need; what is there stays (also across reloads).
+void counters_add_model(struct counters *counters, const struct config_model *model);
+// Registers the series of a new generation of policies.
+void counters_add_policies(struct counters *counters, const struct limit_view *view);
+struct route_counters *counters_route(struct counters *counters, const char *route_name);
+
+// A series without labels.
+void counters_add(struct valves *valves, enum front_metric metric, uint64_t n);
+void counters_gauge(struct valves *valves, enum front_metric metric, double value);
+
+// The transport's figures.
+void counters_connections(struct valves *valves, uint64_t open);
+void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open);
+
+// Called by the other files of the decisions half.
+void counters_limits(struct valves *valves, const struct limit_facts *facts,
+                     const struct limit_verdict *verdict);
+void counters_upstream_result(struct request *request, enum exchange_result result);
+void counters_fallback(struct valves *valves, const char *kind);
+void counters_token(struct valves *valves, unsigned token_result);
+
+#endif

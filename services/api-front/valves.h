@@ -1,0 +1,64 @@
+// The decisions half of the gateway's state: everything that identity, limits, route, valve,
+// fallback and the system endpoints need of the process. The transport half (front.h) creates one
+// and hands it to every request.
+// Thread: the loop's. Ownership: valves_destroy().
+#ifndef VALVECHAIN_API_FRONT_VALVES_H
+#define VALVECHAIN_API_FRONT_VALVES_H
+
+#include "breaker/breaker.h"
+#include "config/model.h"
+#include "counters.h"
+#include "front_params.h"
+#include "limit/limit.h"
+#include "service/service.h"
+
+struct token_verifier; // token.h
+
+struct valves {
+    struct service *service; // parameters in the order of enum front_group
+    struct counters *counters;
+    struct limit_view *limits;
+    struct breaker_view *breakers;
+    struct token_verifier *tokens; // NULL: JWT identity is off
+    const char *tokens_off_reason; // a sentence for health and log; NULL: on
+    struct cidr_list trusted_proxies, trusted_claims, system_allow;
+    uint64_t limits_generation;          // whose series are registered
+    bool warned_forwarded;               // once a process: set TRUSTED_PROXIES
+    bool forwarded_by_untrusted_private; // degrades health with the cure
+    uint64_t security_window_ns;         // security events: so many a second and no more
+    unsigned security_in_window;
+};
+
+// What the tables cannot check: lists, key file, clash of endpoint paths with each other and with
+// routes, the limit and breaker sets. For service_descriptor.check.
+int valves_check(void *const *params, const struct config_model *model, struct problems *problems);
+
+// Attaches to limits and breakers, publishes generation 1 of both from our own parameters where
+// nobody has. 0 or -errno (has logged why).
+int valves_create(struct service *service, struct valves **ret_valves);
+// After a reload: new lists, keys, routes and upstreams; counts go on.
+int valves_reload(struct valves *valves);
+void valves_destroy(struct valves **valves);
+
+static inline const struct front_params *valves_front_params(const struct valves *valves)
+{
+    return valves->service->params[FRONT_GROUP_FRONT];
+}
+static inline const struct limits_params *valves_limits_params(const struct valves *valves)
+{
+    return valves->service->params[FRONT_GROUP_LIMITS];
+}
+static inline const struct breakers_params *valves_breakers_params(const struct valves *valves)
+{
+    return valves->service->params[FRONT_GROUP_BREAKERS];
+}
+static inline const struct monitoring_params *valves_monitoring_params(const struct valves *valves)
+{
+    return valves->service->params[FRONT_GROUP_MONITORING];
+}
+
+// A `security` event: one log line, one message on the bus (topic security.KIND), bounded in rate.
+// `detail` names no secret and no token.
+void valves_security_event(struct request *request, const char *kind, const char *detail);
+
+#endif
