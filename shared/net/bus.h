@@ -1,8 +1,8 @@
 // ZeroMQ in the libuv loop: publish, subscribe, serve and ask. Two frames a message: topic,
-// protobuf. Nothing here waits: a peer that is gone or slow costs messages (counted), never time.
+// protobuf. Nothing here waits: a peer that is gone or slow costs messages, never time.
 // Addresses come from proto/endpoints.def; paths carry the segment's ABI number.
 // Errors: -errno. Ownership: the bus owns its sockets; messages handed in stay the caller's.
-// Thread: the loop's.
+// Thread: the loop's. No function here may close the bus from inside one of its callbacks.
 #ifndef VALVECHAIN_NET_BUS_H
 #define VALVECHAIN_NET_BUS_H
 
@@ -19,23 +19,36 @@ struct bus_options {
     const char *process;    // "limiter"
     const char *instance;
 };
-struct bus_counters { // for the metrics of the process
-    uint64_t published, dropped, received, malformed, requests_served;
+struct bus_counters {   // for the metrics of the process
+    uint64_t published; // handed to ZeroMQ; a subscriber too slow loses its own copies unseen
+    uint64_t dropped;   // could not be handed over (the socket is not bound, or full)
+    uint64_t received;  // messages and replies that arrived whole
+    uint64_t malformed; // messages that arrived and are none: wrong frames, topic or bytes
+    uint64_t requests_served;
 };
 
+// Binds the process's PUB socket, if endpoints.def has one for it. A socket file that a dead
+// process left is replaced; one that a live process holds is waited for (bus_taken_path).
+// -ENAMETOOLONG: a path would not fit a Unix socket's address.
 int bus_open(uv_loop_t *loop, const struct bus_options *options, struct bus **ret_bus);
+// Gives what was just published BUS_LINGER_MS to leave. The loop must turn once more afterwards.
 void bus_close(struct bus **bus);
 const struct bus_counters *bus_counters(const struct bus *bus);
+// The path that another live process of this name holds and this bus tries to take each second;
+// NULL when everything is bound.
+const char *bus_taken_path(const struct bus *bus);
 
 // Fills suite, process, instance, host and time. Texts point into the bus.
 void bus_origin(const struct bus *bus, Valvechain__V1__Origin *ret_origin);
 
-// Binds this process's PUB socket at first use. -EAGAIN when the high-water mark dropped it.
+// -EAGAIN when it was dropped here, -EOPNOTSUPP when this process has no PUB socket, -EINVAL when
+// the message is not of the topic's type.
 int bus_publish(struct bus *bus, const char *topic, const ProtobufCMessage *message);
 
 // `message` is decoded by the topic's type and freed after the call; NULL type: not known.
 typedef void bus_message_fn(void *arg, const char *topic, const ProtobufCMessage *message);
-// Connects to a process's PUB socket (any start order; reconnects by itself).
+// Connects to a process's PUB socket (any start order; reconnects by itself). A process whose
+// instances have sockets of their own (api-front): to all of them.
 int bus_subscribe(struct bus *bus, const char *process, const char *topic_prefix,
                   bus_message_fn *on_message, void *arg);
 // Every PUB socket in the socket folder, instances that come later included (looked for once a
@@ -44,11 +57,14 @@ int bus_subscribe_all(struct bus *bus, const char *topic_prefix, bus_message_fn 
                       void *arg);
 
 // Serves requests on this process's CMD socket; `ping` is answered by the bus itself.
-// The handler returns a reply (freed by the bus with protobuf_c_message_free_unpacked) or NULL.
+// The handler returns a reply (freed by the bus with protobuf_c_message_free_unpacked; strings and
+// submessages from malloc) or NULL: the asker gets a Refusal. `on_request` may be NULL.
 typedef ProtobufCMessage *bus_serve_fn(void *arg, const char *topic,
                                        const ProtobufCMessage *message);
 int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg);
-// Asks; the callback comes once, with NULL and -ETIMEDOUT after the deadline.
+// Asks; the callback comes once, from the loop: with NULL and -ETIMEDOUT after the deadline,
+// -EOPNOTSUPP when the peer refused (the Refusal is in `reply`), -EPROTO when the reply does not
+// decode, -ECANCELED when the bus closes first. A peer that is not there yet is waited for.
 typedef void bus_reply_fn(void *arg, int error, const ProtobufCMessage *reply);
 int bus_request(struct bus *bus, const char *process, const char *topic,
                 const ProtobufCMessage *message, uint64_t timeout_ms, bus_reply_fn *on_reply,
@@ -56,7 +72,8 @@ int bus_request(struct bus *bus, const char *process, const char *topic,
 
 // The message type of a topic by endpoints.def; NULL when unknown.
 const ProtobufCMessageDescriptor *bus_topic_type(const char *topic);
-// The message as JSON text, any type, by its descriptor (for valvectl tap).
+// The message as JSON text, any type, by its descriptor (for valvectl tap): names as in the .proto,
+// 64-bit numbers as JSON numbers, NaN and infinities as null, absent messages left out.
 struct strbuf;
 void bus_message_json(const ProtobufCMessage *message, struct strbuf *out);
 

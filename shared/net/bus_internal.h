@@ -1,0 +1,93 @@
+// What the files of the bus share: the bus itself and one ZeroMQ socket in the libuv loop.
+// Only bus*.c include this.
+#ifndef VALVECHAIN_NET_BUS_INTERNAL_H
+#define VALVECHAIN_NET_BUS_INTERNAL_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <zmq.h>
+
+#include "net/bus.h"
+#include "net/bus_topics.h"
+
+#define BUS_FRAMES_MAX 8
+#define BUS_LINGER_MS  100
+#define BUS_TICK_MS    1000
+
+struct bus_frames {
+    zmq_msg_t frames[BUS_FRAMES_MAX];
+    size_t n;
+    bool too_many; // the rest was read and dropped
+};
+struct bus_part { // of a message to send
+    const void *bytes;
+    size_t len;
+};
+
+// A ZeroMQ socket and the poll handle of its descriptor. First member of what it serves; the whole
+// is freed when its poll handle has closed.
+struct bus_socket {
+    uv_poll_t poll;
+    void *zmq;
+    struct bus *bus;
+    bool kicked; // its events have to be looked at again, see bus_socket_kick
+    void (*on_message)(struct bus_socket *socket, const struct bus_frames *frames);
+    void (*on_writable)(struct bus_socket *socket); // may be NULL
+    struct bus_socket *next;
+};
+
+struct bus_bound; // bus_bound.c: a PUB or ROUTER and its path
+struct bus_subscription;
+struct bus_peer; // bus_request.c: the DEALER to one process
+
+struct bus {
+    uv_loop_t *loop;
+    void *context;
+    char *socket_dir, *suite, *process, *instance;
+    char host[65];
+    uint64_t start_ns;
+    struct bus_counters counters;
+    uv_timer_t tick;
+    uv_idle_t kick;
+    unsigned open_handles; // the bus is freed with the last of them
+    struct bus_socket *sockets;
+    struct bus_bound *pub, *cmd;
+    bus_serve_fn *on_request;
+    void *on_request_arg;
+    struct bus_subscription *subscriptions;
+    struct bus_peer *peers;
+};
+
+// ---- bus_socket.c
+// Opens a socket of `size` bytes (which begins with a struct bus_socket, rest zeroed) and takes it
+// into the loop. -errno.
+int bus_socket_open(struct bus *bus, int type, size_t size,
+                    void (*on_message)(struct bus_socket *, const struct bus_frames *),
+                    void **ret_socket);
+// Closes the socket; its memory goes when the loop turns.
+void bus_socket_close(struct bus_socket *socket, int linger_ms);
+// To be called after every send: the descriptor is edge-triggered, so a send may have eaten the
+// edge that announced a message.
+void bus_socket_kick(struct bus_socket *socket);
+int bus_socket_option(struct bus_socket *socket, int option, int value);
+// Never waits: -EAGAIN.
+int bus_send(struct bus_socket *socket, const struct bus_part *parts, size_t n);
+void bus_kicked(uv_idle_t *idle); // the callback of bus->kick
+
+// ---- bus_bound.c
+int bus_bound_open(struct bus *bus, int type, const struct bus_endpoint *endpoint,
+                   void (*on_message)(struct bus_socket *, const struct bus_frames *),
+                   struct bus_bound **ret_bound);
+void bus_bound_tick(struct bus_bound *bound); // NULL: nothing
+bool bus_bound_is_up(const struct bus_bound *bound);
+const char *bus_bound_path(const struct bus_bound *bound);
+
+// ---- the others
+void bus_subscriptions_tick(struct bus *bus);
+void bus_subscriptions_close(struct bus *bus);
+void bus_peers_close(struct bus *bus);
+// Encodes into malloc'd memory. -EINVAL when the message is not of the topic's type.
+int bus_message_encode(const char *topic, const ProtobufCMessage *message, void **ret_bytes,
+                       size_t *ret_len);
+
+#endif
