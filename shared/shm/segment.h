@@ -4,8 +4,14 @@
 //
 // Creation: under an OFD lock on "<object>.lock" whoever comes first fills a temporary name
 // (posix_fallocate, so that a full /dev/shm is -ENOSPC here and never a SIGBUS later) and link()s
-// it into place, so that a creator's death strands nobody. The object is "<dir>/<name>.<abi>". Time
-// in the segment is CLOCK_MONOTONIC nanoseconds. Thread: the process's one thread.
+// it into place, so that a creator's death strands nobody. The object is "<dir>/<name>.<abi>", mode
+// 0660. One that belongs to neither our user, nor root, nor a group of ours is refused, and so is a
+// link, and one that everybody may write to; one left by an earlier boot is replaced. After
+// attaching, the mapped header is never read again. What cannot be defended against: somebody with
+// write access who shortens the file later (SIGBUS).
+//
+// Time in the segment is CLOCK_MONOTONIC nanoseconds. Descriptors are close-on-exec; a child that
+// forks without exec shares the locks. Thread: the process's one thread.
 #ifndef VALVECHAIN_SHM_SEGMENT_H
 #define VALVECHAIN_SHM_SEGMENT_H
 
@@ -23,10 +29,11 @@
 // (segment_layout_hash), so that two builds that disagree refuse each other by name.
 struct segment_section_spec {
     const char *name; // unique, at most 15 bytes
-    uint64_t bytes;   // rounded up to 4096 by the segment
+    uint64_t bytes;   // rounded up to 4096 by the segment; 0 when only attaching: any size will do
     uint64_t layout_hash;
     void (*init)(void *section,
                  uint64_t bytes); // on zeroed memory, by the creator only; may be NULL
+    const char *parameter; // which parameter decides `bytes`, for people; NULL when none does
 };
 
 struct segment_options {
@@ -46,9 +53,10 @@ struct segment;
 int segment_open(const struct segment_options *options, char ret_reason[SEGMENT_REASON_MAX],
                  struct segment **ret_segment);
 // Unmaps; the last process to leave an object of an older ABI than another live one unlinks it.
+// Otherwise the object stays: state survives a restart of the whole suite.
 void segment_close(struct segment **segment);
-// Removes the object and its lock file if no live process holds a slot; -EBUSY else. For ./dev and
-// tests.
+// Removes the object, its lock file and a dead creator's temporary file, if no process is attached
+// for writing; -EBUSY else; 0 when there is none. For ./dev, valvectl and tests.
 int segment_unlink(const char *dir, const char *name);
 
 // The section's memory; NULL when there is none of that name. `ret_bytes` may be NULL.

@@ -4,7 +4,10 @@
 //
 // Who gets its predecessor's lock (same name and instance) adopts the slot: counters go on, gauges
 // restart, `restarts` grows by one, the generation changes. A predecessor still alive: a fresh
-// slot. A full table: -ENOSPC (names the parameter in the caller's message).
+// slot. When no slot is unused, the one whose holder has been dead for longest is taken, and its
+// counters vanish with it. All alive: -ENOSPC (names the parameter in the caller's message).
+// Two processes that start at once never get the same slot; a death while taking one leaves it
+// unused. The holder's own locks go with its segment: release slots before segment_close.
 #ifndef VALVECHAIN_SHM_SLOT_H
 #define VALVECHAIN_SHM_SLOT_H
 
@@ -24,6 +27,8 @@ struct slot; // a held slot
 struct segment_section_spec slot_section_spec(void);
 struct segment_section_spec slot_values_section_spec(void);
 
+// `name` 1 to SLOT_NAME_MAX - 1 bytes, `instance` at most SLOT_INSTANCE_MAX - 1 (-EINVAL); -EROFS
+// on a read-only segment; -ENOENT when it has no slot sections.
 int slot_acquire(struct segment *segment, const char *name, const char *instance,
                  struct slot **ret_slot);
 void slot_release(struct slot **slot); // marks a clean leave and unlocks
@@ -34,7 +39,9 @@ uint32_t slot_generation(const struct slot *slot); // changes with every holder;
 bool slot_was_adopted(const struct slot *slot);
 char *slot_catalogue(const struct slot *slot);          // SLOT_CATALOGUE_BYTES
 _Atomic uint64_t *slot_values(const struct slot *slot); // SLOT_VALUES, 64-byte aligned
-// The catalogue's sequence number: odd while its owner writes it (readers retry).
+// Changes whenever the catalogue and the values begin anew (another holder, a damaged catalogue);
+// in between the catalogue only grows. Who copied something and finds the sequence unchanged
+// afterwards has a whole copy. Who begins anew empties the catalogue first and adds 2 then.
 _Atomic uint32_t *slot_catalogue_sequence(const struct slot *slot);
 
 struct slot_info {
