@@ -1,0 +1,268 @@
+#include "metrics_agent.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent_params.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "host.h"
+#include "listener.h"
+#include "rates.h"
+#include "totals.h"
+
+enum {
+#define METRIC_ROWS "metrics.def"
+#include "metric/metric_enum.inc"
+};
+static const struct metric_def metric_defs[] = {
+#include "metric/metric_table.inc"
+};
+#undef METRIC_ROWS
+
+enum figure { FIGURE_RATE, FIGURE_CPU, FIGURE_MEMORY, N_FIGURES };
+static const char *const figure_names[N_FIGURES] = {"rate", "cpu", "memory"};
+enum { N_PROCESSES = 5 };
+static const char *const process_names[N_PROCESSES] = {"api-front", "limiter", "breaker",
+                                                       "metrics-agent", "scaler-advisor"};
+
+struct metrics_agent {
+    struct service *service;
+    const struct agent_params *params;
+    const struct monitoring_params *monitoring;
+    uv_timer_t timer;
+    struct listener *listener;
+    struct breaker_view *breakers;
+    struct rates rates;
+    struct host_paths paths;
+    enum host_scope scope;
+    struct host_cpu cpu_before;
+    bool cpu_before_known;
+    uint64_t sequence;
+    bool figure_failed[N_FIGURES]; // logged once until it works again
+    metric_id ids[sizeof(metric_defs) / sizeof(metric_defs[0])];
+    metric_id measured[N_FIGURES], errors[N_FIGURES], alive[N_PROCESSES];
+};
+
+struct sample {
+    struct totals totals;
+    struct rates_result rates;
+    double cpu_percent, memory_percent;
+    struct host_memory memory;
+    bool known[N_FIGURES];
+    uint32_t breakers_open;
+};
+
+static void register_metrics(struct metrics_agent *agent)
+{
+    struct metric_set *set = agent->service->metrics;
+    for (size_t i = 0; i < sizeof(metric_defs) / sizeof(metric_defs[0]); i++) {
+        if (metric_defs[i].labels[0] == '\0')
+            agent->ids[i] = metric_register(set, &metric_defs[i], NULL);
+    }
+    for (int i = 0; i < N_FIGURES; i++) {
+        const char *const labels[] = {figure_names[i]};
+        agent->measured[i] = metric_register(set, &metric_defs[METRIC_INDEX_measured], labels);
+        agent->errors[i] = metric_register(set, &metric_defs[METRIC_INDEX_sample_errors], labels);
+    }
+    for (int i = 0; i < N_PROCESSES; i++) {
+        const char *const labels[] = {process_names[i]};
+        agent->alive[i] = metric_register(set, &metric_defs[METRIC_INDEX_processes_alive], labels);
+    }
+}
+
+static void note_figure(struct metrics_agent *agent, enum figure figure, int error, bool known)
+{
+    struct metric_set *set = agent->service->metrics;
+    metric_gauge(set, agent->measured[figure], known ? 1 : 0);
+    if (error < 0)
+        metric_add(set, agent->errors[figure], 1);
+    if (error < 0 && !agent->figure_failed[figure])
+        log_warn("agent.sample_failed", "a figure cannot be measured and is reported as not known",
+                 LSTR("figure", figure_names[figure]), LSTR("error", strerror(-error)));
+    agent->figure_failed[figure] = error < 0;
+}
+
+static void sample_host(struct metrics_agent *agent, struct sample *sample)
+{
+    struct host_cpu cpu;
+    int error = host_cpu_read(&agent->paths, agent->scope, clock_mono_ns() / NS_PER_US, &cpu);
+    if (error == 0) {
+        sample->known[FIGURE_CPU] =
+            agent->cpu_before_known &&
+            host_cpu_percent(&agent->cpu_before, &cpu, &sample->cpu_percent);
+        agent->cpu_before = cpu;
+    }
+    agent->cpu_before_known = error == 0;
+    note_figure(agent, FIGURE_CPU, error, sample->known[FIGURE_CPU]);
+
+    error = host_memory_read(&agent->paths, agent->scope, &sample->memory);
+    sample->known[FIGURE_MEMORY] = error == 0 && sample->memory.limit_bytes > 0;
+    if (sample->known[FIGURE_MEMORY])
+        sample->memory_percent =
+            100.0 * (double)sample->memory.used_bytes / (double)sample->memory.limit_bytes;
+    note_figure(agent, FIGURE_MEMORY, error, sample->known[FIGURE_MEMORY]);
+}
+
+static void sample_suite(struct metrics_agent *agent, uint64_t now_ns, struct sample *sample)
+{
+    struct breaker_status status;
+    totals_read(agent->service->segment, &sample->totals);
+    struct rates_sample totals = {now_ns, sample->totals.requests, sample->totals.durations_ns};
+    rates_add(&agent->rates, &totals);
+    rates_read(&agent->rates, agent->params->rate_window_s * NS_PER_S, &sample->rates);
+    sample->known[FIGURE_RATE] = sample->rates.known;
+    note_figure(agent, FIGURE_RATE, 0, sample->rates.known);
+    for (uint32_t i = 0; breaker_status(agent->breakers, i, now_ns, &status) == 0; i++)
+        sample->breakers_open += status.state != BREAKER_CLOSED;
+}
+
+static void write_gauges(struct metrics_agent *agent, const struct sample *sample)
+{
+    struct metric_set *set = agent->service->metrics;
+    const metric_id *ids = agent->ids;
+    const struct totals *totals = &sample->totals;
+    const uint32_t alive[N_PROCESSES] = {totals->fronts, totals->limiters, totals->breakers,
+                                         totals->agents, totals->advisors};
+    metric_add(set, ids[METRIC_INDEX_samples], 1);
+    if (sample->known[FIGURE_RATE]) {
+        metric_gauge(set, ids[METRIC_INDEX_requests_per_second], sample->rates.requests_per_second);
+        metric_gauge(set, ids[METRIC_INDEX_average_response_time],
+                     sample->rates.average_response_ms);
+    }
+    if (sample->known[FIGURE_CPU])
+        metric_gauge(set, ids[METRIC_INDEX_cpu_percent], sample->cpu_percent);
+    if (sample->known[FIGURE_MEMORY]) {
+        metric_gauge(set, ids[METRIC_INDEX_memory_percent], sample->memory_percent);
+        metric_gauge(set, ids[METRIC_INDEX_memory_limit], (double)sample->memory.limit_bytes);
+    }
+    metric_gauge(set, ids[METRIC_INDEX_memory_used], totals->resident_bytes);
+    for (int i = 0; i < N_PROCESSES; i++)
+        metric_gauge(set, agent->alive[i], alive[i]);
+}
+
+static void publish_snapshot(struct metrics_agent *agent, uint64_t now_ns,
+                             const struct sample *sample)
+{
+    Valvechain__V1__Origin origin = VALVECHAIN__V1__ORIGIN__INIT;
+    Valvechain__V1__MetricsSnapshot snapshot = VALVECHAIN__V1__METRICS_SNAPSHOT__INIT;
+    bus_origin(agent->service->bus, &origin);
+    snapshot.origin = &origin;
+    snapshot.sequence = ++agent->sequence;
+    snapshot.requests_per_second = sample->rates.requests_per_second;
+    snapshot.average_response_time_ms = sample->rates.average_response_ms;
+    snapshot.requests_total = sample->totals.requests;
+    snapshot.requests_last_second = sample->rates.requests_last_step;
+    snapshot.rate_known = sample->known[FIGURE_RATE];
+    snapshot.active_connections = (uint64_t)sample->totals.active_connections;
+    snapshot.cpu_known = sample->known[FIGURE_CPU];
+    snapshot.cpu_percent = sample->cpu_percent;
+    snapshot.memory_known = sample->known[FIGURE_MEMORY];
+    snapshot.memory_percent = sample->memory_percent;
+    snapshot.memory_used_bytes = (uint64_t)sample->totals.resident_bytes;
+    snapshot.memory_limit_bytes = sample->memory.limit_bytes;
+    snapshot.front_instances = sample->totals.fronts;
+    snapshot.breakers_open = sample->breakers_open;
+    snapshot.limit_refusals_total = sample->totals.refusals;
+    snapshot.uptime_ms = (now_ns - agent->service->start_ns) / NS_PER_MS;
+    bus_publish(agent->service->bus, "metrics.snapshot", &snapshot.base); // the bus counts a drop
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    struct metrics_agent *agent = timer->data;
+    struct sample sample = {0};
+    uint64_t now_ns = clock_mono_ns();
+    sample_host(agent, &sample);
+    sample_suite(agent, now_ns, &sample);
+    write_gauges(agent, &sample);
+    publish_snapshot(agent, now_ns, &sample);
+    metric_add(agent->service->metrics, agent->ids[METRIC_INDEX_scrapes],
+               listener_take_scrapes(agent->listener));
+}
+
+static int agent_check(void *const *params, const struct config_model *model,
+                       struct problems *problems)
+{
+    const struct agent_params *own = params[1];
+    const struct host_paths paths = {"/proc", "/sys/fs/cgroup"};
+    enum host_scope scope;
+    (void)model;
+    if (host_scope_resolve(&paths, (enum host_scope)own->scope, &scope) < 0) {
+        problems_add(problems, "METRICS_SCOPE: cgroup is asked for and there is no cgroup v2 with "
+                               "cpu.stat under /sys/fs/cgroup; allowed here: auto, host");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void agent_take_params(struct metrics_agent *agent)
+{
+    agent->monitoring = agent->service->params[0];
+    agent->params = agent->service->params[1];
+}
+
+static int agent_setup(struct service *service, void **ret_state)
+{
+    struct metrics_agent *agent = calloc(1, sizeof(*agent));
+    if (!agent)
+        return -ENOMEM;
+    agent->service = service;
+    agent->paths = (struct host_paths){"/proc", "/sys/fs/cgroup"};
+    agent_take_params(agent);
+    rates_init(&agent->rates);
+    register_metrics(agent);
+    int error =
+        host_scope_resolve(&agent->paths, (enum host_scope)agent->params->scope, &agent->scope);
+    if (error == 0)
+        error = breaker_attach(service->segment, NULL, &agent->breakers);
+    if (error == 0)
+        error = listener_open(service, agent->params->listen, agent->monitoring, &agent->listener);
+    if (error < 0) {
+        breaker_detach(&agent->breakers);
+        free(agent);
+        return error;
+    }
+    uv_timer_init(service->loop, &agent->timer);
+    agent->timer.data = agent;
+    uv_timer_start(&agent->timer, on_second, 0, 1000);
+    *ret_state = agent;
+    return 0;
+}
+
+static int agent_reload(struct service *service, void *state)
+{
+    (void)service;
+    agent_take_params(state);
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void agent_teardown(struct service *service, void *state)
+{
+    struct metrics_agent *agent = state;
+    (void)service;
+    listener_close(&agent->listener);
+    breaker_detach(&agent->breakers);
+    uv_close((uv_handle_t *)&agent->timer, on_timer_closed);
+}
+
+static const struct param_group *const groups[] = {&monitoring_param_group, &agent_param_group,
+                                                   NULL};
+
+const struct service_descriptor metrics_agent_descriptor = {
+    .name = "metrics-agent",
+    .summary = "samples rates, CPU and memory into the segment and publishes a snapshot a second",
+    .groups = groups,
+    .metrics = metric_defs,
+    .n_metrics = sizeof(metric_defs) / sizeof(metric_defs[0]),
+    .check = agent_check,
+    .setup = agent_setup,
+    .reload = agent_reload,
+    .teardown = agent_teardown,
+};
