@@ -1,0 +1,30 @@
+// The operator's tool: reads the segment (read-only), listens to the bus, owns nothing.
+// Every command is one row in commands.def and one function here.
+// Exit codes: 0 done and nothing wrong, 1 wrong use or a finding (a dead process, a bad file),
+// 2 the suite cannot be reached (no segment, no permission), each said in one line on stderr.
+#ifndef VALVECHAIN_VALVECTL_VALVECTL_H
+#define VALVECHAIN_VALVECTL_VALVECTL_H
+
+#include <stdbool.h>
+
+#include "config/params.h"
+#include "shm/segment.h"
+
+enum valvectl_exit { VALVECTL_OK = 0, VALVECTL_FINDING = 1, VALVECTL_UNREACHABLE = 2 };
+
+struct valvectl {
+    struct suite_params suite;
+    bool json, watch;
+    int argc; // what stands behind the command
+    char **argv;
+};
+
+// Opens the suite's segment read-only; says why not on stderr and returns VALVECTL_UNREACHABLE.
+int valvectl_open_segment(const struct valvectl *ctl, struct segment **ret_segment);
+int valvectl_run(int argc, char **argv);
+
+#define COMMAND(function, words, arguments, help) int function(struct valvectl *ctl);
+#include "commands.def"
+#undef COMMAND
+
+#endif
