@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "breaker/breaker.h"
 #include "config/model.h"
+#include "http_syntax.h"
 #include "limit/limit.h"
 
 struct front;          // front.h: state of the process
@@ -77,7 +78,10 @@ struct request {
     bool http10;
     bool has_body;
     bool chunked;
-    uint64_t content_length; // UINT64_MAX when not known
+    uint64_t content_length;           // UINT64_MAX when not known
+    bool admin;                        // came to ADMIN_PORT
+    const struct http_header *headers; // all of them, in order, as sent (see request_header)
+    size_t n_headers;
     char request_id[64];
     char trace_id[33]; // from traceparent, "" for none
 
@@ -107,6 +111,11 @@ struct request {
     uint64_t start_ns, upstream_start_ns, first_byte_ns;
     uint64_t bytes_in, bytes_out;
 };
+
+// The first header of this name (any case); NULL: none. The value is not NUL-terminated.
+const struct http_header *request_header(const struct request *request, const char *name);
+// Memory that lives as long as the request, aligned for anything; NULL when there is none.
+void *request_alloc(struct request *request, size_t bytes);
 
 // Adds a header to the answer, whoever makes it (copied). -ENOMEM.
 int request_add_answer_header(struct request *request, const char *name, const char *value);
