@@ -212,6 +212,7 @@ class Suite:
             "SOCKET_DIR": self.socket_dir,
             "NODE_ENV": "test",
             "LOG_LEVEL": "debug",
+            "DRAIN_DELAY_MS": 0,
             "PORT": self.port,
             "METRICS_AGENT_PORT": self.metrics_port,
             "SCALER_ADVISOR_PORT": self.advisor_port,

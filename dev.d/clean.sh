@@ -1,0 +1,5 @@
+# shellcheck shell=bash
+cmd_clean() {
+    rm -rf build
+    say "Removed build/"
+}
