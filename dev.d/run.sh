@@ -35,7 +35,6 @@ run_environment() {
     export VALVECHAIN_NAME=${VALVECHAIN_NAME:-valvechain}
     [[ $VALVECHAIN_NAME =~ ^[A-Za-z0-9][A-Za-z0-9_-]*$ ]] || die "VALVECHAIN_NAME: letters, digits, - and _, not '$VALVECHAIN_NAME'"
     export NODE_ENV=${NODE_ENV:-development}
-    export DRAIN_DELAY_MS=${DRAIN_DELAY_MS:-0} # nobody balances load in front of a laptop
     RUN_SHM_DIR=${SHM_DIR:-/dev/shm}
     run_refuse_second
     if [ -n "${PORT:-}" ]; then
@@ -45,6 +44,7 @@ run_environment() {
         [ "$PORT" = 3000 ] || say "Port 3000 is taken: using $PORT (PORT=... chooses another)"
     fi
     export PORT
+    export METRICS_LISTEN=${METRICS_LISTEN:-127.0.0.1:$(free_port 9464)}
     RUN_URL=http://127.0.0.1:$PORT
     [ -z "${TLS_CERT:-}" ] || RUN_URL=https://127.0.0.1:$PORT
 }
@@ -130,6 +130,7 @@ TEXT
 TEXT
     fi
     cat <<TEXT
+  metrics-agent   http://$METRICS_LISTEN/metrics
   segment         $RUN_SHM_DIR/$VALVECHAIN_NAME.*
   logs            $RUN_DIR/*.log (api-front.log is the access log, too)
   look inside     build/release/bin/valvectl status
@@ -207,13 +208,13 @@ run_cleanup() {
     exit "$code"
 }
 
-# run_stop NAME: TERM, and KILL after DRAIN_TIMEOUT_MS and 5 s more.
+# run_stop NAME: TERM, and KILL 5 s after a drain must be over.
 run_stop() {
     local pid=${RUN_PID[$1]:-} tries=0
     [ -n "$pid" ] || return 0
     kill -TERM "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null; do
-        if [ $((tries += 1)) -gt $(((${DRAIN_DELAY_MS:-0} + ${DRAIN_TIMEOUT_MS:-30000} + 5000) / 100)) ]; then
+        if [ $((tries += 1)) -gt $(((${DRAIN_DELAY_MS:-5000} + ${DRAIN_TIMEOUT_MS:-30000} + 5000) / 100)) ]; then
             say "$1 did not stop in time: killed"
             kill -KILL "$pid" 2>/dev/null || true
         fi

@@ -187,7 +187,6 @@ class Suite:
         self.shm_dir = shm_dir
         self.port = port or reserve_port()
         self.metrics_port = reserve_port()
-        self.advisor_port = reserve_port()
         self.env = dict(env or {})
         self.config_path = None
         if config is not None:
@@ -214,8 +213,7 @@ class Suite:
             "LOG_LEVEL": "debug",
             "DRAIN_DELAY_MS": 0,
             "PORT": self.port,
-            "METRICS_AGENT_PORT": self.metrics_port,
-            "SCALER_ADVISOR_PORT": self.advisor_port,
+            "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
         }
         if self.config_path:
             env["CONFIG_FILE"] = self.config_path
