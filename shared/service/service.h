@@ -4,7 +4,9 @@
 // --help --version --check (exit 0, or 1 with every problem) --describe (parameters and metrics as
 // JSON) --set NAME=VALUE. SIGHUP: the configuration is read anew; a bad one is refused with every
 // reason and the old one stays. The watchdog is fed by a timer of the loop itself, so a stuck loop
-// is seen. Exit codes: 0 clean, 1 bad input or configuration, 2 could not start.
+// is seen. A segment that cannot be attached is tried again until it can be: the process lives,
+// unready, and says why. A second SIGTERM ends the drain. Exit codes: 0 clean, 1 bad input or
+// configuration, 2 could not start.
 #ifndef VALVECHAIN_SERVICE_SERVICE_H
 #define VALVECHAIN_SERVICE_SERVICE_H
 
@@ -24,8 +26,10 @@ struct service {
     uv_loop_t *loop;
     const char *name;
     const struct suite_params *suite;
-    const struct config_model *model; // never NULL (empty without a file); replaced by a reload
-    struct segment *segment;          // never NULL after start
+    // Never NULL (empty without a file), the upstreams of *_UPSTREAM_URL added when the descriptor
+    // has that group; replaced by a reload.
+    const struct config_model *model;
+    struct segment *segment; // never NULL after start
     struct slot *slot;
     struct metric_set *metrics;
     struct bus *bus;
@@ -43,8 +47,9 @@ struct service_descriptor {
     // Checks what the tables cannot (for --check, start and reload). May be NULL.
     int (*check)(void *const *params, const struct config_model *model, struct problems *problems);
     int (*setup)(struct service *service, void **ret_state); // 0 or -errno (has logged why)
-    // New parameters and model are in service->...; the old ones live until it returns. May be
-    // NULL.
+    // New parameters and model are in service->... (other pointers than before); the old ones live
+    // until it returns. Not 0: refused, the old ones come back. Rows without PARAM_RELOAD keep
+    // their values. May be NULL.
     int (*reload)(struct service *service, void *state);
     // Begin to stop; call service_drained() when done. May be NULL (drained at once).
     void (*drain)(struct service *service, void *state);
@@ -53,8 +58,10 @@ struct service_descriptor {
 
 int service_run(const struct service_descriptor *descriptor, int argc, char **argv);
 void service_drained(struct service *service);
-void service_set_ready(struct service *service, bool ready); // slot, sd_notify STATUS
-// "healthy" unless told: shown in /api/health as this process's finding ("" clears it).
+// Slot and sd_notify. A process is ready after setup() unless setup() called this itself.
+void service_set_ready(struct service *service, bool ready);
+// "healthy" unless told: shown in /api/health as this process's finding ("" clears it). Read by
+// finding_read(), service/finding.h.
 void service_set_finding(struct service *service, const char *finding);
 
 // The list of all sections, in one place, for service_run, valvectl and the tests.

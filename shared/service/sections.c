@@ -1,0 +1,20 @@
+#include "base/assert.h"
+#include "service/finding.h"
+#include "service/service.h"
+
+size_t service_segment_sections(const struct suite_params *suite,
+                                struct segment_section_spec *ret_specs, size_t cap)
+{
+    const struct segment_section_spec specs[] = {
+        slot_section_spec(),          slot_values_section_spec(),
+        limit_policy_section_spec(),  limit_table_section_spec(suite->limit_table_cells),
+        breaker_state_section_spec(), breaker_window_section_spec(),
+        advice_section_spec(),        finding_section_spec(),
+    };
+    size_t n = sizeof(specs) / sizeof(specs[0]);
+
+    ASSERT(n <= cap && n <= SEGMENT_MAX_SECTIONS);
+    for (size_t i = 0; i < n; i++)
+        ret_specs[i] = specs[i];
+    return n;
+}
