@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/nearest.h"
+#include "config/nearest.h"
 
 static const char *const argument_names[] = {"--help", "--version", "--check", "--describe",
                                              "--set"};
@@ -26,12 +26,10 @@ static bool set_mode(const char *text, struct service_args *args)
 
 static void add_assignment(const char *text, struct problems *problems, struct service_args *args)
 {
-    const char *equals = text ? strchr(text, '=') : NULL;
-
-    if (equals && equals != text)
+    if (text)
         args->assignments[args->n_assignments++] = text;
     else
-        problems_add(problems, "--set: '%s' is not of the form NAME=VALUE", text ? text : "");
+        problems_add(problems, "--set: what to set is missing, allowed NAME=VALUE");
 }
 
 static void add_unknown(const char *text, struct problems *problems)

@@ -15,7 +15,7 @@ enum service_mode {
 };
 struct service_args {
     enum service_mode mode;
-    const char **assignments; // NAME=VALUE texts of --set, pointing into argv
+    const char **assignments; // of --set, NAME=VALUE (not checked here), pointing into argv
     size_t n_assignments;
 };
 

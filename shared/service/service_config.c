@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/nearest.h"
-
-#define NAMES_MAX 512
-
 size_t service_group_count(const struct service_descriptor *descriptor)
 {
     size_t n = 0;
@@ -30,31 +26,40 @@ static void *group_params(struct service_config *config, size_t i)
     return i == 0 ? &config->suite : config->params[i - 1];
 }
 
-static void check_assignment(const struct service_descriptor *descriptor, const char *assignment,
-                             struct problems *problems)
+static bool has_parameter(const struct service_descriptor *descriptor, const char *name, size_t len)
 {
-    const char *names[NAMES_MAX], *near;
     const struct param_group *group;
-    size_t n = 0, len = (size_t)(strchr(assignment, '=') - assignment);
-    char *name = strndup(assignment, len);
 
-    for (size_t i = 0; name && (group = group_at(descriptor, i)); i++)
-        for (size_t j = 0; j < group->n_rows && n < NAMES_MAX; j++)
-            names[n++] = group->rows[j].name;
-    for (size_t i = 0; name && i < n; i++) {
-        if (strcmp(names[i], name) == 0) {
-            free(name);
-            return;
+    for (size_t i = 0; (group = group_at(descriptor, i)); i++) {
+        for (size_t j = 0; j < group->n_rows; j++) {
+            const struct param_row *row = &group->rows[j];
+
+            if (strlen(row->name) == len && strncmp(row->name, name, len) == 0)
+                return true;
+            if (row->alias && strlen(row->alias) == len && strncmp(row->alias, name, len) == 0)
+                return true;
         }
     }
-    near = name ? nearest_name(name, names, n) : NULL;
-    if (near)
-        problems_add(problems, "--set: %s has no parameter '%s'; did you mean '%s'?",
-                     descriptor->name, name, near);
-    else
-        problems_add(problems, "--set: %s has no parameter '%s'; --help lists those it has",
-                     descriptor->name, name ? name : "");
-    free(name);
+    return false;
+}
+
+// A parameter of another process, given to this one, would be read by nobody.
+static void check_assignments(const struct service_descriptor *descriptor,
+                              const struct param_sources *sources, struct problems *problems)
+{
+    param_check_assignments(sources, problems);
+    for (size_t i = 0; i < sources->n_assignments; i++) {
+        const char *text = sources->assignments[i], *nearest;
+        size_t len = strcspn(text, "=");
+        char *name = strndup(text, len);
+
+        if (name && param_is_known(name, &nearest) && !has_parameter(descriptor, name, len))
+            problems_add(problems,
+                         "--set: %s is a parameter of another process, not of %s; --help lists "
+                         "those it has",
+                         name, descriptor->name);
+        free(name);
+    }
 }
 
 // Where the file is has to be known before the file can set anything; so this one row comes from
@@ -149,8 +154,7 @@ int service_config_load(const struct service_descriptor *descriptor,
     size_t n_before = problems->n;
     int error;
 
-    for (size_t i = 0; i < args->n_assignments; i++)
-        check_assignment(descriptor, args->assignments[i], problems);
+    check_assignments(descriptor, &sources, problems);
     load_model(&sources, problems, &config.model);
     if (config.model) {
         sources.config_value = value_of_file;
@@ -186,45 +190,12 @@ enum log_level service_log_level(const struct suite_params *suite)
     return suite->environment == ENVIRONMENT_DEVELOPMENT ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
-// Swaps the field if it differs; the loser is freed with the old configuration.
-static bool keep_field(const struct param_row *row, char *old, char *fresh)
-{
-    static const size_t sizes[] = {[PARAM_TYPE_UINT] = sizeof(uint64_t),
-                                   [PARAM_TYPE_BOOL] = sizeof(bool),
-                                   [PARAM_TYPE_STR] = sizeof(char *),
-                                   [PARAM_TYPE_ENUM] = sizeof(int)};
-    char held[sizeof(uint64_t)];
-    size_t size = sizes[row->type];
-    void *a = old + row->offset, *b = fresh + row->offset;
-
-    if (row->type == PARAM_TYPE_STR) {
-        const char *x = *(char **)a, *y = *(char **)b;
-
-        if (x == y || (x && y && strcmp(x, y) == 0))
-            return false;
-    } else if (memcmp(a, b, size) == 0) {
-        return false;
-    }
-    memcpy(held, a, size);
-    memcpy(a, b, size);
-    memcpy(b, held, size);
-    return true;
-}
-
 void service_config_keep_fixed(const struct service_descriptor *descriptor,
-                               struct service_config *old, struct service_config *fresh,
-                               struct strbuf *ret_kept)
+                               struct service_config *running, struct service_config *fresh,
+                               struct strbuf *ret_names)
 {
     const struct param_group *group;
 
-    for (size_t i = 0; (group = group_at(descriptor, i)); i++) {
-        for (size_t j = 0; j < group->n_rows; j++) {
-            const struct param_row *row = &group->rows[j];
-
-            if ((row->flags & PARAM_RELOAD) ||
-                !keep_field(row, group_params(old, i), group_params(fresh, i)))
-                continue;
-            strbuf_printf(ret_kept, "%s%s", ret_kept->len ? ", " : "", row->name);
-        }
-    }
+    for (size_t i = 0; (group = group_at(descriptor, i)); i++)
+        param_group_keep(group, group_params(running, i), group_params(fresh, i), ret_names);
 }

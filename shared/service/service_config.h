@@ -24,10 +24,11 @@ void service_config_dump(const struct service_descriptor *descriptor,
                          const struct service_config *config, struct strbuf *out);
 enum log_level service_log_level(const struct suite_params *suite);
 
-// Takes the old value of every row that only a restart changes, and appends the names of those that
-// would have changed to `ret_kept`, comma-separated.
+// Every row that only a restart changes keeps its value in `fresh` (the strings change places); the
+// names of those that would have changed are appended. Called again with the two in each other's
+// place, it undoes itself.
 void service_config_keep_fixed(const struct service_descriptor *descriptor,
-                               struct service_config *old, struct service_config *fresh,
-                               struct strbuf *ret_kept);
+                               struct service_config *running, struct service_config *fresh,
+                               struct strbuf *ret_names);
 
 #endif

@@ -27,7 +27,7 @@ static void describe_row(const struct param_group *group, const struct param_row
     strbuf_json_string(out, row->name, strlen(row->name));
     json_text(out, "group", group->name);
     json_text(out, "type", types[row->type]);
-    if (row->flags & PARAM_UNSET_OK)
+    if ((row->flags & PARAM_UNSET_OK) || !row->default_text)
         strbuf_puts(out, ",\"default\":null");
     else
         json_text(out, "default", row->default_text);
@@ -35,6 +35,10 @@ static void describe_row(const struct param_group *group, const struct param_row
         strbuf_printf(out, ",\"minimum\":%" PRIu64 ",\"maximum\":%" PRIu64, row->min, row->max);
     if (row->type == PARAM_TYPE_ENUM)
         json_text(out, "choices", row->choices);
+    if (row->allowed)
+        json_text(out, "allowed", row->allowed);
+    if (row->alias)
+        json_text(out, "alias", row->alias);
     json_text(out, "unit", row->unit);
     json_flag(out, "secret", row->flags, PARAM_SECRET);
     json_flag(out, "reload", row->flags, PARAM_RELOAD);

@@ -34,7 +34,7 @@ static void accepted(struct frame *frame, const char *kept)
 static void take_over(struct frame *frame, struct service_config *fresh)
 {
     const struct service_descriptor *descriptor = frame->descriptor;
-    struct service_config old = frame->config;
+    struct service_config old;
     struct strbuf kept = STRBUF_INIT, scratch = STRBUF_INIT;
     int error = 0;
 
@@ -45,7 +45,7 @@ static void take_over(struct frame *frame, struct service_config *fresh)
     if (descriptor->reload)
         error = descriptor->reload(&frame->service, frame->state);
     if (error < 0) {
-        service_config_keep_fixed(descriptor, &old, &frame->config, &scratch); // swaps them back
+        service_config_keep_fixed(descriptor, &frame->config, &old, &scratch); // and back
         *fresh = frame->config;
         frame->config = old;
         frame_take_config(frame);
