@@ -1,6 +1,7 @@
-// What the gateway counts: the series of metrics.def in the process's slot, all registered before
-// the first request, every label set bounded (configured routes and upstreams, a fixed list of
-// methods, status classes, results and policies).
+// What the gateway counts: the series of metrics.def in the process's slot. Every label set is
+// bounded: configured routes and upstreams up to a maximum, a fixed list of methods, status
+// classes, results, and the policies of the limit set. Series are registered before they can be
+// needed; only the rarer methods of a route are registered when one is first seen.
 // Thread: the loop's. Cost of a request: about ten plain adds.
 #ifndef VALVECHAIN_API_FRONT_COUNTERS_H
 #define VALVECHAIN_API_FRONT_COUNTERS_H
@@ -14,6 +15,9 @@
 // fill the slot.
 #define COUNTERS_ROUTES_MAX    24
 #define COUNTERS_UPSTREAMS_MAX 16
+// Route labels of requests that no route took.
+#define COUNTERS_ROUTE_SYSTEM "system"
+#define COUNTERS_ROUTE_NONE   "none"
 
 struct counters;
 
@@ -29,7 +33,6 @@ struct route_counters *counters_route(struct counters *counters, const char *rou
 
 // A series without labels.
 void counters_add(struct valves *valves, enum front_metric metric, uint64_t n);
-void counters_gauge(struct valves *valves, enum front_metric metric, double value);
 
 // The transport's figures.
 void counters_connections(struct valves *valves, uint64_t open);
@@ -39,7 +42,10 @@ void counters_upstream_connections(struct valves *valves, const char *upstream, 
 void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict);
 void counters_upstream_result(struct request *request, enum exchange_result result);
-void counters_fallback(struct valves *valves, const char *kind);
+void counters_fallback(struct valves *valves, const char *kind); // "mock", "error"
 void counters_token(struct valves *valves, unsigned token_result);
+
+extern const char *const exchange_result_names[EXCHANGE_CLIENT_GONE + 1];
+extern const char *const answer_source_names[ANSWER_FALLBACK + 1];
 
 #endif

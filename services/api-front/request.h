@@ -37,6 +37,7 @@ struct identity {
     struct address peer;         // who holds the connection
     bool peer_is_proxy;          // forwarding headers of this peer count
     bool forwarded_by_untrusted; // such headers came from a peer that is not trusted
+    bool client_uncertain; // a trusted peer's header names no address: `client` is the last proxy
     char subject_text[SUBJECT_MAX];
     const char *subject; // verified subject (subject_text), NULL: none
     size_t subject_len;

@@ -22,6 +22,7 @@ struct valves {
     struct token_verifier *tokens; // NULL: JWT identity is off
     const char *tokens_off_reason; // a sentence for health and log; NULL: on
     struct cidr_list trusted_proxies, trusted_claims, system_allow;
+    struct strbuf scratch;               // text of one step, reused
     uint64_t limits_generation;          // whose series are registered
     bool warned_forwarded;               // once a process: set TRUSTED_PROXIES
     bool forwarded_by_untrusted_private; // degrades health with the cure

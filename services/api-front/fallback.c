@@ -1,0 +1,113 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "counters.h"
+#include "mock.h"
+#include "ratelimit_fields.h"
+#include "request.h"
+#include "valves.h"
+
+// After a failure that opened nothing, trying again soon is right.
+#define RETRY_SOON_NS NS_PER_S
+
+static bool answer_mock(struct request *request, const struct config_fallback *fallback)
+{
+    struct mock_facts facts = {
+        .request_id = request->request_id,
+        .path = request->path,
+        .path_len = request->path_len,
+        .method_bit = request->method_bit,
+        .body = request->body_complete ? request->body : NULL,
+        .body_len = request->body_len,
+    };
+    struct strbuf body = STRBUF_INIT;
+    int error = mock_render(fallback, &facts, &body);
+    if (error != 0 || !strbuf_ok(&body)) {
+        strbuf_fini(&body);
+        return false;
+    }
+    request->fallback = "mock";
+    request->source = ANSWER_FALLBACK;
+    (void)request_add_answer_header(request, "Valvechain-Fallback", "mock");
+    (void)request_add_answer_header(request, "Cache-Control", "no-store");
+    counters_fallback(request->valves, "mock");
+    const char *type = fallback->mock_content_type;
+    (void)answer_text(request, fallback->mock_status != 0 ? fallback->mock_status : 200,
+                      type != NULL ? type : "application/json", strbuf_text(&body), body.len);
+    strbuf_fini(&body);
+    return true;
+}
+
+struct error_text {
+    unsigned status;
+    const char *code, *title, *detail;
+};
+
+static struct error_text error_of(enum exchange_result why, enum breaker_grant grant)
+{
+    if (grant == BREAKER_REFUSED_OPEN)
+        return (struct error_text){503, "circuit_open", "Service Unavailable",
+                                   "The service behind this path fails; it gets no calls until it "
+                                   "has had time to recover."};
+    if (grant == BREAKER_REFUSED_CAPACITY || why == EXCHANGE_POOL_FULL)
+        return (struct error_text){503, "at_capacity", "Service Unavailable",
+                                   "The service behind this path has as many calls as it may have "
+                                   "at once."};
+    switch (why) {
+    case EXCHANGE_CONNECT_TIMEOUT:
+    case EXCHANGE_FIRST_BYTE_TIMEOUT:
+    case EXCHANGE_IDLE_TIMEOUT:
+    case EXCHANGE_TOTAL_TIMEOUT:
+        return (struct error_text){504, "upstream_timeout", "Gateway Timeout",
+                                   "The service behind this path did not answer in time."};
+    case EXCHANGE_CONNECT_FAILED:
+    case EXCHANGE_NO_ADDRESS:
+        return (struct error_text){502, "upstream_unreachable", "Bad Gateway",
+                                   "The service behind this path cannot be reached."};
+    case EXCHANGE_ANSWERED:
+    case EXCHANGE_RESET:
+    case EXCHANGE_BAD_ANSWER:
+    case EXCHANGE_POOL_FULL:
+    case EXCHANGE_CLIENT_GONE:
+        break;
+    }
+    return (struct error_text){502, "upstream_bad_answer", "Bad Gateway",
+                               "The service behind this path gave no complete, valid answer."};
+}
+
+static enum step answer_error(struct request *request, enum exchange_result why,
+                              enum breaker_grant grant, uint64_t retry_ns)
+{
+    struct error_text text = error_of(why, grant);
+    struct strbuf members = STRBUF_INIT;
+    strbuf_puts(&members, "\"upstream\":");
+    strbuf_json_string(&members, request->upstream->name, strlen(request->upstream->name));
+    if (text.status == 503) {
+        char seconds[24];
+        uint64_t wait_s = ratelimit_seconds(retry_ns > 0 ? retry_ns : RETRY_SOON_NS);
+        (void)snprintf(seconds, sizeof(seconds), "%" PRIu64, wait_s);
+        (void)request_add_answer_header(request, "Retry-After", seconds);
+        strbuf_printf(&members, ",\"retry-after\":%" PRIu64, wait_s);
+    }
+    counters_fallback(request->valves, "error");
+    enum step step = answer_problem(request, text.status, text.code, text.title, text.detail, NULL,
+                                    strbuf_ok(&members) ? strbuf_text(&members) : NULL);
+    strbuf_fini(&members);
+    return step;
+}
+
+enum step fallback_answer(struct request *request, enum exchange_result why,
+                          enum breaker_grant grant, uint64_t retry_ns)
+{
+    const struct config_route *route = request->route;
+    for (size_t i = 0; i < route->n_fallbacks; i++) {
+        const struct config_fallback *fallback = &route->fallbacks[i];
+        if (fallback->kind == FALLBACK_ERROR)
+            break;
+        if (fallback->kind == FALLBACK_MOCK && answer_mock(request, fallback))
+            return STEP_ANSWERED;
+    }
+    return answer_error(request, why, grant, retry_ns);
+}

@@ -1,0 +1,179 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "claims.h"
+#include "counters.h"
+#include "forwarded.h"
+#include "request.h"
+#include "token.h"
+#include "valves.h"
+
+#define FORWARDED_VALUES_MAX 4096
+
+// All lines of one field, joined by commas (RFC 9110 5.3). False: none is there. What is too long
+// to join is cut on the left, where our own proxies do not write.
+static bool join_header(const struct request *request, const char *name,
+                        char values[FORWARDED_VALUES_MAX])
+{
+    size_t at = FORWARDED_VALUES_MAX - 1;
+    bool there = false;
+    values[at] = '\0';
+    for (size_t i = request->n_headers; i-- > 0;) {
+        const struct http_header *header = &request->headers[i];
+        if (!http_name_is(header->name, header->name_len, name))
+            continue;
+        if (there && at > 0)
+            values[--at] = ',';
+        there = true;
+        size_t part = header->value_len < at ? header->value_len : at;
+        at -= part;
+        memcpy(values + at, header->value + header->value_len - part, part);
+    }
+    memmove(values, values + at, FORWARDED_VALUES_MAX - at);
+    return there;
+}
+
+static bool is_private_peer(const struct address *peer)
+{
+    struct cidr_list list;
+    if (cidr_list_parse("loopback,private", &list, NULL) != 0)
+        return false;
+    bool found = cidr_list_has(&list, peer);
+    cidr_list_fini(&list);
+    return found;
+}
+
+static void note_untrusted_forwarding(struct request *request)
+{
+    struct valves *valves = request->valves;
+    counters_add(valves, METRIC_INDEX_forwarded_untrusted, 1);
+    if (valves->warned_forwarded)
+        return;
+    valves->warned_forwarded = true;
+    char peer[ADDRESS_TEXT_MAX];
+    (void)address_format(&request->identity.peer, peer);
+    // Only a private peer is likely to be a proxy of ours that was forgotten; anybody else just
+    // sends the header.
+    valves->forwarded_by_untrusted_private = is_private_peer(&request->identity.peer);
+    log_warn("identity.forwarded_untrusted",
+             "a peer outside TRUSTED_PROXIES sends X-Forwarded-For or Forwarded, which is ignored; "
+             "if it is a proxy of yours, add its address to TRUSTED_PROXIES",
+             LSTR("peer", peer));
+}
+
+static void resolve_client(struct request *request)
+{
+    struct identity *identity = &request->identity;
+    struct valves *valves = request->valves;
+    identity->client = identity->peer;
+    identity->peer_is_proxy = cidr_list_has(&valves->trusted_proxies, &identity->peer);
+    bool has_xff = request_header(request, "x-forwarded-for") != NULL;
+    bool has_forwarded = request_header(request, "forwarded") != NULL;
+    if (!has_xff && !has_forwarded)
+        return;
+    if (!identity->peer_is_proxy) {
+        identity->forwarded_by_untrusted = true;
+        note_untrusted_forwarding(request);
+        return;
+    }
+    int by = valves_front_params(valves)->forwarded_by;
+    char values[FORWARDED_VALUES_MAX];
+    if (by != FORWARDED_BY_FORWARDED && join_header(request, "x-forwarded-for", values))
+        identity->client_uncertain = !forwarded_client_xff(
+            &identity->peer, values, &valves->trusted_proxies, &identity->client);
+    else if (by != FORWARDED_BY_XFF && join_header(request, "forwarded", values))
+        identity->client_uncertain = !forwarded_client_rfc7239(
+            &identity->peer, values, &valves->trusted_proxies, &identity->client);
+}
+
+static void take_tier(struct request *request, const char *text, size_t len)
+{
+    if (claim_tier(text, len, &request->identity.tier))
+        request->identity.tier_verified = true;
+    else
+        counters_add(request->valves, METRIC_INDEX_claims_invalid, 1);
+}
+
+static void take_region(struct request *request, const char *text, size_t len)
+{
+    if (!claim_region(text, len, &request->identity.region))
+        counters_add(request->valves, METRIC_INDEX_claims_invalid, 1);
+}
+
+// X-API-Key too counts only from a trusted peer: whoever invents a new key for every request would
+// otherwise have a new allowance for every request.
+static void resolve_header_claims(struct request *request)
+{
+    const struct http_header *tier = request_header(request, "x-api-tier");
+    const struct http_header *region = request_header(request, "x-region");
+    const struct http_header *key = request_header(request, "x-api-key");
+    if (tier == NULL && region == NULL && key == NULL)
+        return;
+    if (!cidr_list_has(&request->valves->trusted_claims, &request->identity.peer)) {
+        counters_add(request->valves, METRIC_INDEX_claims_untrusted, 1);
+        return;
+    }
+    if (tier != NULL)
+        take_tier(request, tier->value, tier->value_len);
+    if (region != NULL)
+        take_region(request, region->value, region->value_len);
+    if (key != NULL && key->value_len > 0) {
+        request->identity.api_key = key->value;
+        request->identity.api_key_len = key->value_len;
+    }
+}
+
+static void refuse_token(struct request *request, enum token_result result)
+{
+    struct identity *identity = &request->identity;
+    identity->token_refused = true;
+    identity->tier = LIMIT_TIER_FREE;
+    identity->tier_verified = false;
+    identity->api_key = NULL;
+    identity->api_key_len = 0;
+    valves_security_event(request, "token_refused", token_result_names[result]);
+}
+
+// A verified token outranks headers. A refused one takes every claim away: the request goes on as a
+// free caller counted by address, because turning it away is the backend's right, not the valve's.
+static void resolve_token(struct request *request)
+{
+    struct valves *valves = request->valves;
+    const struct http_header *header = request_header(request, "authorization");
+    if (valves->tokens == NULL || header == NULL)
+        return;
+    const char *token = NULL;
+    size_t len = 0;
+    if (!token_from_authorization(header->value, header->value_len, &token, &len))
+        return;
+    struct token_claims claims;
+    enum token_result result =
+        token_verify(valves->tokens, token, len, clock_wall_ns() / NS_PER_S, &claims);
+    counters_token(valves, result);
+    if (result == TOKEN_NOT_JWT)
+        return;
+    if (result != TOKEN_VERIFIED && result != TOKEN_CACHED) {
+        refuse_token(request, result);
+        return;
+    }
+    struct identity *identity = &request->identity;
+    memcpy(identity->subject_text, claims.subject, sizeof(identity->subject_text));
+    identity->subject_len = strlen(identity->subject_text);
+    identity->subject = identity->subject_len > 0 ? identity->subject_text : NULL;
+    if (claims.tier[0] != '\0')
+        take_tier(request, claims.tier, strlen(claims.tier));
+    if (claims.region[0] != '\0')
+        take_region(request, claims.region, strlen(claims.region));
+}
+
+enum step identity_resolve(struct request *request)
+{
+    struct identity *identity = &request->identity;
+    identity->tier = LIMIT_TIER_FREE;
+    identity->region = LIMIT_REGION_US_EAST;
+    resolve_client(request);
+    resolve_header_claims(request);
+    resolve_token(request);
+    return STEP_NEXT;
+}

@@ -1,0 +1,341 @@
+#include "valves.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "route_match.h"
+#include "token.h"
+
+#define KEY_FILE_BYTES_MAX    65536
+#define SECURITY_EVENTS_PER_S 10
+
+// What a reload makes anew, all of it or nothing.
+struct settings {
+    struct cidr_list trusted_proxies, trusted_claims, system_allow;
+    struct token_verifier *tokens;
+    const char *tokens_off_reason;
+};
+
+static void settings_fini(struct settings *settings)
+{
+    cidr_list_fini(&settings->trusted_proxies);
+    cidr_list_fini(&settings->trusted_claims);
+    cidr_list_fini(&settings->system_allow);
+    token_verifier_destroy(&settings->tokens);
+}
+
+static void parse_list(const char *name, const char *text, struct cidr_list *list,
+                       struct problems *problems)
+{
+    const char *bad = "";
+    if (cidr_list_parse(text, list, &bad) != 0)
+        problems_add(problems,
+                     "%s: '%.*s' is no address, CIDR block, loopback, private, all or none", name,
+                     (int)strcspn(bad, ","), bad);
+}
+
+// The file's text, the caller's to free; NULL with a problem.
+static char *read_key_file(const char *path, struct problems *problems)
+{
+    FILE *file = fopen(path, "re");
+    char *text = file != NULL ? calloc(1, KEY_FILE_BYTES_MAX) : NULL;
+    size_t len = text != NULL ? fread(text, 1, KEY_FILE_BYTES_MAX - 1, file) : 0;
+    if (len == 0) {
+        problems_add(problems, "JWT_PUBLIC_KEY: cannot read '%s': %s", path,
+                     errno != 0 ? strerror(errno) : "it is empty");
+        free(text);
+        text = NULL;
+    }
+    if (file != NULL)
+        (void)fclose(file);
+    return text;
+}
+
+static void build_tokens(const struct front_params *params, struct settings *settings,
+                         struct problems *problems)
+{
+    char *public_key = NULL;
+    errno = 0;
+    if (params->jwt_public_key[0] != '\0') {
+        public_key = read_key_file(params->jwt_public_key, problems);
+        if (public_key == NULL)
+            return;
+    }
+    struct token_options options = {
+        .secret = params->jwt_secret,
+        .public_key = public_key,
+        .issuer = params->jwt_issuer,
+        .audience = params->jwt_audience,
+        .tier_claim = params->jwt_tier_claim,
+        .region_claim = params->jwt_region_claim,
+        .leeway_s = params->jwt_leeway_s,
+        .cache_entries = params->jwt_cache_entries,
+    };
+    int error = token_verifier_create(&options, &settings->tokens);
+    free(public_key);
+    if (error == -EINVAL)
+        problems_add(problems, "JWT_PUBLIC_KEY: '%s' holds no PEM \"PUBLIC KEY\" of RSA or P-256",
+                     params->jwt_public_key);
+    else if (error != 0)
+        problems_add(problems, "JWT_SECRET: %s", strerror(-error));
+    else if (settings->tokens == NULL)
+        settings->tokens_off_reason =
+            params->jwt_secret[0] == '\0'
+                ? "JWT identity is off: JWT_SECRET and JWT_PUBLIC_KEY are not set"
+                : "JWT identity is off: JWT_SECRET is the well-known example value, set your own";
+}
+
+static int settings_build(const struct front_params *params, int environment,
+                          struct problems *problems, struct settings *settings)
+{
+    size_t before = problems->n;
+    *settings = (struct settings){0};
+    const char *claims = params->trusted_claims;
+    if (strcmp(claims, "auto") == 0)
+        claims = environment == ENVIRONMENT_DEVELOPMENT ? "loopback" : "none";
+    parse_list("TRUSTED_PROXIES", params->trusted_proxies, &settings->trusted_proxies, problems);
+    parse_list("TRUSTED_CLAIMS", claims, &settings->trusted_claims, problems);
+    parse_list("SYSTEM_ALLOW", params->system_allow, &settings->system_allow, problems);
+    build_tokens(params, settings, problems);
+    if (problems->n == before)
+        return 0;
+    settings_fini(settings);
+    return -EINVAL;
+}
+
+struct endpoint_row {
+    const char *name, *path;
+};
+static void check_endpoints(void *const *params, const struct config_model *model,
+                            struct problems *problems)
+{
+    const struct front_params *front = params[FRONT_GROUP_FRONT];
+    const struct monitoring_params *monitoring = params[FRONT_GROUP_MONITORING];
+    const struct endpoint_row rows[] = {
+        {"HEALTH_CHECK_ENDPOINT", monitoring->health_path},
+        {"METRICS_ENDPOINT", monitoring->metrics_path},
+        {"AUTOSCALING_ENDPOINT", front->autoscaling_path},
+        {"RATE_LIMIT_STATS_ENDPOINT", front->limit_stats_path},
+        {"CIRCUIT_BREAKER_STATS_ENDPOINT", front->breaker_stats_path},
+        {"LIVENESS_ENDPOINT", front->live_path},
+        {"READINESS_ENDPOINT", front->ready_path},
+    };
+    size_t n = sizeof(rows) / sizeof(rows[0]);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].path[0] != '/' || rows[i].path[1] == '\0' ||
+            strpbrk(rows[i].path, "?# %\\") != NULL)
+            problems_add(problems,
+                         "%s: '%s' is no path, allowed: /name without query, blanks or escapes",
+                         rows[i].name, rows[i].path);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(rows[i].path, rows[j].path) == 0)
+                problems_add(problems, "%s: '%s' is the path of %s too, each needs its own",
+                             rows[i].name, rows[i].path, rows[j].name);
+        for (size_t j = 0; j < model->n_routes; j++)
+            if (strcmp(model->routes[j].path, "/") != 0 &&
+                route_path_matches(rows[i].path, model->routes[j].path,
+                                   strlen(model->routes[j].path)))
+                problems_add(problems,
+                             "%s: '%s' hides the route '%s' (path %s), give one of them another "
+                             "path",
+                             rows[i].name, rows[i].path, model->routes[j].name,
+                             model->routes[j].path);
+    }
+}
+
+int valves_check(void *const *params, const struct config_model *model, struct problems *problems)
+{
+    size_t before = problems->n;
+    // Nothing that is refused here depends on the environment.
+    struct settings settings;
+    if (settings_build(params[FRONT_GROUP_FRONT], ENVIRONMENT_PRODUCTION, problems, &settings) == 0)
+        settings_fini(&settings);
+    check_endpoints(params, model, problems);
+    struct limit_policy_set *limits = calloc(1, sizeof(*limits));
+    struct breaker_definition_set *breakers = calloc(1, sizeof(*breakers));
+    if (limits != NULL && breakers != NULL) {
+        (void)limit_compile(params[FRONT_GROUP_LIMITS], model, ENVIRONMENT_PRODUCTION, problems,
+                            limits);
+        (void)breaker_compile(params[FRONT_GROUP_BREAKERS], model, problems, breakers);
+    }
+    free(limits);
+    free(breakers);
+    return problems->n == before ? 0 : -EINVAL;
+}
+
+static void settings_apply(struct valves *valves, const struct settings *settings)
+{
+    struct settings old = {
+        .trusted_proxies = valves->trusted_proxies,
+        .trusted_claims = valves->trusted_claims,
+        .system_allow = valves->system_allow,
+        .tokens = valves->tokens,
+    };
+    settings_fini(&old);
+    valves->trusted_proxies = settings->trusted_proxies;
+    valves->trusted_claims = settings->trusted_claims;
+    valves->system_allow = settings->system_allow;
+    valves->tokens = settings->tokens;
+    valves->tokens_off_reason = settings->tokens_off_reason;
+    if (valves->tokens_off_reason != NULL)
+        log_warn("identity.jwt_off", valves->tokens_off_reason);
+}
+
+// Our own parameters make generation 1 where no owner has published yet.
+static int publish_limits(struct valves *valves, struct problems *problems)
+{
+    struct limit_policy_set *set = calloc(1, sizeof(*set));
+    if (set == NULL)
+        return -ENOMEM;
+    int error = limit_compile(valves_limits_params(valves), valves->service->model,
+                              valves->service->suite->environment, problems, set);
+    if (error == 0)
+        error = limit_publish(valves->limits, set, LIMIT_PUBLISH_IF_ABSENT);
+    free(set);
+    return error == -EALREADY ? 0 : error;
+}
+
+static int publish_breakers(struct valves *valves, struct problems *problems)
+{
+    struct breaker_definition_set *set = calloc(1, sizeof(*set));
+    if (set == NULL)
+        return -ENOMEM;
+    int error =
+        breaker_compile(valves_breakers_params(valves), valves->service->model, problems, set);
+    if (error == 0)
+        error = breaker_publish(valves->breakers, set, BREAKER_PUBLISH_IF_ABSENT);
+    free(set);
+    return error == -EALREADY ? 0 : error;
+}
+
+static void log_start_failure(const char *what, int error, struct problems *problems)
+{
+    if (problems->n == 0)
+        problems_add(problems, "%s: %s", what, strerror(-error));
+    for (size_t i = 0; i < problems->n; i++)
+        log_error("valves.failed", problems->items[i], LSTR("step", what));
+}
+
+static int attach(struct valves *valves, struct problems *problems)
+{
+    struct service *service = valves->service;
+    const char *step = "settings";
+    struct settings settings;
+    int error = settings_build(valves_front_params(valves), service->suite->environment, problems,
+                               &settings);
+    if (error == 0) {
+        settings_apply(valves, &settings);
+        step = "counters";
+        error = counters_create(service->metrics, valves_monitoring_params(valves)->collection,
+                                &valves->counters);
+    }
+    if (error == 0) {
+        counters_add_model(valves->counters, service->model);
+        step = "attach to the rate limits";
+        error = limit_attach(service->segment, service->slot, &valves->limits);
+    }
+    if (error == 0) {
+        step = "publish the rate limits";
+        error = publish_limits(valves, problems);
+    }
+    if (error == 0) {
+        counters_add_policies(valves->counters, valves->limits);
+        step = "attach to the circuit breakers";
+        error = breaker_attach(service->segment, service->slot, &valves->breakers);
+    }
+    if (error == 0) {
+        step = "publish the circuit breakers";
+        error = publish_breakers(valves, problems);
+    }
+    if (error != 0)
+        log_start_failure(step, error, problems);
+    return error;
+}
+
+int valves_create(struct service *service, struct valves **ret_valves)
+{
+    struct valves *valves = calloc(1, sizeof(*valves));
+    if (valves == NULL)
+        return -ENOMEM;
+    valves->service = service;
+    struct problems problems = PROBLEMS_INIT;
+    int error = attach(valves, &problems);
+    problems_fini(&problems);
+    if (error != 0) {
+        valves_destroy(&valves);
+        return error;
+    }
+    *ret_valves = valves;
+    return 0;
+}
+
+int valves_reload(struct valves *valves)
+{
+    struct problems problems = PROBLEMS_INIT;
+    struct settings settings;
+    int error = settings_build(valves_front_params(valves), valves->service->suite->environment,
+                               &problems, &settings);
+    if (error == 0) {
+        settings_apply(valves, &settings);
+        counters_add_model(valves->counters, valves->service->model);
+        valves->warned_forwarded = false; // the new TRUSTED_PROXIES may have cured it
+        valves->forwarded_by_untrusted_private = false;
+    } else {
+        log_start_failure("settings", error, &problems);
+    }
+    problems_fini(&problems);
+    return error;
+}
+
+void valves_destroy(struct valves **valves)
+{
+    struct valves *v = *valves;
+    if (v == NULL)
+        return;
+    breaker_detach(&v->breakers);
+    limit_detach(&v->limits);
+    counters_destroy(&v->counters);
+    strbuf_fini(&v->scratch);
+    struct settings settings = {
+        .trusted_proxies = v->trusted_proxies,
+        .trusted_claims = v->trusted_claims,
+        .system_allow = v->system_allow,
+        .tokens = v->tokens,
+    };
+    settings_fini(&settings);
+    free(v);
+    *valves = NULL;
+}
+
+void valves_security_event(struct request *request, const char *kind, const char *detail)
+{
+    struct valves *valves = request->valves;
+    uint64_t second_ns = clock_mono_ns() / NS_PER_S * NS_PER_S;
+    if (second_ns != valves->security_window_ns) {
+        valves->security_window_ns = second_ns;
+        valves->security_in_window = 0;
+    }
+    if (valves->security_in_window++ >= SECURITY_EVENTS_PER_S)
+        return; // the counters have them all
+    char client[ADDRESS_TEXT_MAX];
+    (void)address_format(&request->identity.client, client);
+    log_warn("security", "a request was not what it claimed to be", LSTR("kind", kind),
+             LSTR("client", client), LSTR("request_id", request->request_id),
+             LSTR("detail", detail));
+    Valvechain__V1__Origin origin;
+    bus_origin(valves->service->bus, &origin);
+    Valvechain__V1__SecurityEvent event = VALVECHAIN__V1__SECURITY_EVENT__INIT;
+    event.origin = &origin;
+    event.kind = (char *)(uintptr_t)kind;
+    event.client = client;
+    event.request_id = request->request_id;
+    event.detail = (char *)(uintptr_t)detail;
+    char topic[64];
+    (void)snprintf(topic, sizeof(topic), "security.%s", kind);
+    // Dropped when nobody keeps up: the log line above is the record.
+    (void)bus_publish(valves->service->bus, topic, &event.base);
+}
