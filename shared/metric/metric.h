@@ -3,7 +3,8 @@
 // One writer per series (the slot's holder), relaxed atomics, no locks.
 //
 // A metric is one row in a service's metrics.def:
-//   COUNTER | GAUGE | HISTOGRAM (field, "valvechain_name_total", "unit", "label,names", ..., "help")
+//   COUNTER | GAUGE | GAUGE_MAX | HISTOGRAM (field, "valvechain_name_total", "unit", "label,names",
+//   ..., "help")
 // (metric_table.inc says how it becomes a table).
 // Names follow Prometheus: `valvechain_` prefix, base units, `_total` for counters.
 // Thread: registration and writing by the slot's holder; reading from anywhere.
@@ -20,9 +21,15 @@
 
 enum metric_kind {
     METRIC_COUNTER = 1, // u64, never goes down, survives its process (adopted slot)
-    METRIC_GAUGE,       // double bits, restarts at 0 with its process
+    METRIC_GAUGE,       // double bits, restarts at 0 with its process; several processes: the sum
     METRIC_HISTOGRAM,   // n bounds + 1 bucket counts (not cumulative), sum (u64, in `scale` units)
+    METRIC_GAUGE_MAX,   // a gauge of which several processes show the largest
+    METRIC_KIND_LAST = METRIC_GAUGE_MAX
 };
+static inline bool metric_is_gauge(enum metric_kind kind)
+{
+    return kind == METRIC_GAUGE || kind == METRIC_GAUGE_MAX;
+}
 
 struct metric_def {
     enum metric_kind kind;
@@ -30,7 +37,8 @@ struct metric_def {
     const char *unit;   // "", "seconds", "bytes", "ratio"
     const char *labels; // comma-separated label names, "" for none
     const char *help;
-    const double *bounds; // histograms: ascending upper bounds in the unit, without +Inf
+    const double
+        *bounds; // histograms: ascending upper bounds in the unit, without +Inf, at most 64
     uint32_t n_bounds;
     double scale; // counters and histogram sums: one stored unit in the metric's unit (1e-9: ns as
                   // s); 0 = 1
@@ -43,10 +51,13 @@ struct metric_set; // the registry of one held slot
 // valvechain_metric_series_dropped_total, which the set registers by itself).
 typedef uint32_t metric_id;
 
+// One set a slot. A catalogue that does not parse (somebody wrote into it) begins anew.
 int metric_set_open(struct slot *slot, struct metric_set **ret_set);
 void metric_set_close(struct metric_set **set);
-// Registers one series. `label_values`: as many as the definition has label names. An adopted slot
-// finds its old series by name and labels and goes on from its counts.
+// Registers one series; registering it again gives the same id. `label_values`: as many as the
+// definition has label names (NULL when none). An adopted slot finds its old series by name,
+// labels, scale and bounds and goes on from its counts; with other bounds it begins anew. 0 when
+// the catalogue is full or the definition is not fit for exposition. The strings are copied.
 metric_id metric_register(struct metric_set *set, const struct metric_def *def,
                           const char *const *label_values);
 _Atomic uint64_t *metric_words(const struct metric_set *set);
@@ -70,6 +81,9 @@ void metric_observe(struct metric_set *set, metric_id id, uint64_t value);
 
 // ---- reading ------------------------------------------------------------------------------------
 
+// Readers see counters and histograms of all slots in use, also of processes that are gone
+// (counters stand), and gauges only where a live process has registered them. Everything handed out
+// is a private, checked copy: what lies in the segment may be anything.
 struct metric_series {
     enum metric_kind kind;
     const char *name, *unit, *help;
@@ -77,24 +91,32 @@ struct metric_series {
     const double *bounds;
     uint32_t n_bounds;
     double scale;
+    bool current; // registered by the slot's present, live holder
     const _Atomic uint64_t
         *words; // counter, gauge: 1; histogram: n_bounds + 2 (buckets, +Inf, sum)
 };
 double metric_series_value(const struct metric_series *series); // counter or gauge, in the unit
 
-// Calls back for every series of one slot, in registration order. Pointers live during the call.
-// A catalogue that does not parse (foreign memory) is skipped: -EPROTO.
-int metric_walk_slot(const struct slot_info *slot,
-                     void (*each)(void *arg, const struct slot_info *slot,
-                                  const struct metric_series *series),
-                     void *arg);
-// All slots that are in use (also of processes that are gone: their counters stand).
-int metric_walk(const struct segment *segment,
-                void (*each)(void *arg, const struct slot_info *slot,
-                             const struct metric_series *series),
-                void *arg);
-// Sum over all slots (counters) or value of the last live slot (gauges) of a name; `labels` as
-// rendered, NULL: every series of the name added up. False when there is no such series.
+typedef void metric_each_fn(void *arg, const struct slot_info *slot,
+                            const struct metric_series *series);
+
+// All slots as they were at one moment (each by itself). For several questions at once: a reading
+// costs about as much as one metric_walk.
+struct metric_reading;
+int metric_reading_create(const struct segment *segment, struct metric_reading **ret_reading);
+void metric_reading_destroy(struct metric_reading **reading);
+// Pointers live as long as the reading. Returns how many slots had a catalogue that does not parse;
+// their series before the damage are handed out.
+size_t metric_reading_walk(const struct metric_reading *reading, metric_each_fn *each, void *arg);
+// Sum over all slots, of a METRIC_GAUGE_MAX the largest. `labels` as rendered, NULL: every series
+// of the name. False when there is none (or it is a histogram).
+bool metric_reading_lookup(const struct metric_reading *reading, const char *name,
+                           const char *labels, double *ret_value);
+
+// The same, of a reading made for this one question. Pointers live during the call. -EPROTO: a
+// catalogue does not parse; the rest was handed out nevertheless.
+int metric_walk_slot(const struct slot_info *slot, metric_each_fn *each, void *arg);
+int metric_walk(const struct segment *segment, metric_each_fn *each, void *arg);
 bool metric_lookup(const struct segment *segment, const char *name, const char *labels,
                    double *ret_value);
 

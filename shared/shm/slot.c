@@ -353,6 +353,7 @@ static void copy_record(const struct slot_record *record, struct slot_info *info
     info->left_cleanly = (flags & FLAG_LEFT) != 0;
     info->start_ns = atomic_load_explicit(&record->start_ns, memory_order_relaxed);
     info->heartbeat_ns = atomic_load_explicit(&record->heartbeat_ns, memory_order_relaxed);
+    info->sequence_seen = atomic_load_explicit(&record->catalogue_sequence, memory_order_relaxed);
     copy_text(info->name, record->name, sizeof(info->name));
     copy_text(info->instance, record->instance, sizeof(info->instance));
 }

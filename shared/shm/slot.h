@@ -57,6 +57,7 @@ struct slot_info {
     const char *catalogue;
     const _Atomic uint64_t *values;
     const _Atomic uint32_t *catalogue_sequence;
+    uint32_t sequence_seen; // what it was when the rest was read
 };
 // Reads slot 0..SLOT_COUNT-1. False when the index is out of range or the slot was never used.
 bool slot_read(const struct segment *segment, uint32_t index, struct slot_info *ret_info);

@@ -1,0 +1,199 @@
+#include "metric/exposition.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "metric/family.h"
+
+struct writer {
+    struct strbuf *out;
+    bool openmetrics;
+};
+
+size_t exposition_format_number(double value, char text[EXPOSITION_NUMBER_MAX])
+{
+    if (isnan(value))
+        return (size_t)snprintf(text, EXPOSITION_NUMBER_MAX, "NaN");
+    if (isinf(value))
+        return (size_t)snprintf(text, EXPOSITION_NUMBER_MAX, value > 0 ? "+Inf" : "-Inf");
+    int len = 0;
+    for (int digits = 15; digits <= 17; digits++) { // 17 always read back exactly, 15 mostly do
+        len = snprintf(text, EXPOSITION_NUMBER_MAX, "%.*g", digits, value);
+        double back = strtod(text, NULL);
+        if (memcmp(&back, &value, sizeof(back)) == 0)
+            break;
+    }
+    return (size_t)len;
+}
+
+static void put_u64(struct strbuf *out, uint64_t value)
+{
+    char text[24];
+    char *at = text + sizeof(text);
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    strbuf_append(out, at, (size_t)(text + sizeof(text) - at));
+}
+
+static void put_number(struct strbuf *out, double value)
+{
+    char text[EXPOSITION_NUMBER_MAX];
+    strbuf_append(out, text, exposition_format_number(value, text));
+}
+
+static void put_escaped(struct writer *writer, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '\n' || (*text == '"' && writer->openmetrics))
+            strbuf_puts(writer->out, *text == '\n' ? "\\n" : *text == '"' ? "\\\"" : "\\\\");
+        else
+            strbuf_append(writer->out, text, 1);
+    }
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t len = strlen(text), suffix_len = strlen(suffix);
+    return len > suffix_len && strcmp(text + len - suffix_len, suffix) == 0;
+}
+
+// OpenMetrics names a counter's family without the _total of its samples.
+static size_t family_name_length(const struct writer *writer, const struct family *family)
+{
+    size_t len = strlen(family->name);
+    bool shortened =
+        writer->openmetrics && family->kind == METRIC_COUNTER && has_suffix(family->name, "_total");
+    return shortened ? len - strlen("_total") : len;
+}
+
+static const char *type_name(const struct writer *writer, const struct family *family)
+{
+    if (family->kind == METRIC_HISTOGRAM)
+        return "histogram";
+    if (metric_is_gauge(family->kind))
+        return "gauge";
+    // An OpenMetrics counter must end in _total.
+    return writer->openmetrics && !has_suffix(family->name, "_total") ? "unknown" : "counter";
+}
+
+static void put_header(struct writer *writer, const struct family *family)
+{
+    int len = (int)family_name_length(writer, family);
+    strbuf_printf(writer->out, "# HELP %.*s ", len, family->name);
+    put_escaped(writer, family->help);
+    strbuf_printf(writer->out, "\n# TYPE %.*s %s\n", len, family->name, type_name(writer, family));
+    if (!writer->openmetrics || !*family->unit)
+        return;
+    char base[160], ending[160];
+    snprintf(base, sizeof(base), "%.*s", len, family->name);
+    snprintf(ending, sizeof(ending), "_%s", family->unit);
+    if (has_suffix(base, ending)) // else the format forbids the line
+        strbuf_printf(writer->out, "# UNIT %s %s\n", base, family->unit);
+}
+
+// name{labels,extra} with one blank behind it; any part may be empty.
+static void put_sample(struct strbuf *out, const char *name, const char *suffix, const char *labels,
+                       const char *extra)
+{
+    strbuf_puts(out, name);
+    strbuf_puts(out, suffix);
+    if (*labels || *extra) {
+        strbuf_append(out, "{", 1);
+        strbuf_puts(out, labels);
+        if (*labels && *extra)
+            strbuf_append(out, ",", 1);
+        strbuf_puts(out, extra);
+        strbuf_append(out, "}", 1);
+    }
+    strbuf_append(out, " ", 1);
+}
+
+static void put_stored(struct strbuf *out, const struct family *family,
+                       const struct family_series *series)
+{
+    // A plain count is written as the integer it is, beyond 2^53 too.
+    if (fpclassify(series->rest) == FP_ZERO && fpclassify(family->scale - 1) == FP_ZERO)
+        put_u64(out, series->raw);
+    else
+        put_number(out, (double)series->raw * family->scale + series->rest);
+    strbuf_append(out, "\n", 1);
+}
+
+static void put_histogram(struct strbuf *out, const struct family *family,
+                          const struct family_series *series)
+{
+    uint64_t count = 0;
+    char number[EXPOSITION_NUMBER_MAX], le[EXPOSITION_NUMBER_MAX + 8];
+    for (uint32_t i = 0; i <= family->n_bounds; i++) {
+        exposition_format_number(i < family->n_bounds ? family->bounds[i] : INFINITY, number);
+        snprintf(le, sizeof(le), "le=\"%s\"", number);
+        count += series->buckets[i];
+        put_sample(out, family->name, "_bucket", series->labels, le);
+        put_u64(out, count);
+        strbuf_append(out, "\n", 1);
+    }
+    put_sample(out, family->name, "_sum", series->labels, "");
+    put_stored(out, family, series);
+    put_sample(out, family->name, "_count", series->labels, "");
+    put_u64(out, count); // of the buckets, so that it equals +Inf whatever happens meanwhile
+    strbuf_append(out, "\n", 1);
+}
+
+static void put_family(struct writer *writer, const struct family_set *set,
+                       const struct family *family)
+{
+    if (family->first == FAMILY_END)
+        return;
+    put_header(writer, family);
+    for (uint32_t i = family->first; i != FAMILY_END; i = set->series[i].next) {
+        const struct family_series *series = &set->series[i];
+        if (family->kind == METRIC_HISTOGRAM) {
+            put_histogram(writer->out, family, series);
+            continue;
+        }
+        put_sample(writer->out, family->name, "", series->labels, "");
+        if (family->kind == METRIC_COUNTER) {
+            put_stored(writer->out, family, series);
+        } else {
+            put_number(writer->out, series->rest);
+            strbuf_append(writer->out, "\n", 1);
+        }
+    }
+}
+
+static int write_all(const struct segment *segment, struct writer *writer)
+{
+    struct metric_reading *reading;
+    struct family_set set;
+    int r = metric_reading_create(segment, &reading);
+    if (r < 0)
+        return r;
+    r = family_set_init(&set, reading);
+    if (r == 0) {
+        for (uint32_t i = 0; i < set.n_families; i++)
+            put_family(writer, &set, &set.families[i]);
+        if (writer->openmetrics)
+            strbuf_puts(writer->out, "# EOF\n");
+        family_set_fini(&set);
+        r = strbuf_ok(writer->out) ? 0 : -ENOMEM;
+    }
+    metric_reading_destroy(&reading);
+    return r;
+}
+
+int exposition_write(const struct segment *segment, struct strbuf *out)
+{
+    struct writer writer = {.out = out};
+    return write_all(segment, &writer);
+}
+
+int exposition_write_openmetrics(const struct segment *segment, struct strbuf *out)
+{
+    struct writer writer = {.out = out, .openmetrics = true};
+    return write_all(segment, &writer);
+}
