@@ -172,14 +172,14 @@ static bool is_same_definition(const struct catalogue_definition *definition,
 static bool is_fit(const struct metric_def *def)
 {
     double scale = catalogue_scale(def);
-    bool is_histogram = def->kind == METRIC_HISTOGRAM;
-    for (uint32_t i = 0; is_histogram && i < def->n_bounds && i < CATALOGUE_BOUNDS_MAX; i++) {
+    if (def->n_bounds > (def->kind == METRIC_HISTOGRAM ? CATALOGUE_BOUNDS_MAX : 0))
+        return false;
+    for (uint32_t i = 0; i < def->n_bounds; i++) {
         if (!isfinite(def->bounds[i]) || (i > 0 && def->bounds[i] <= def->bounds[i - 1]))
             return false;
     }
     return catalogue_is_metric_name(def->name) && catalogue_is_text(def->help) &&
-           (!*def->unit || catalogue_is_metric_name(def->unit)) && isfinite(scale) && scale > 0 &&
-           def->n_bounds <= (is_histogram ? CATALOGUE_BOUNDS_MAX : 0);
+           (!*def->unit || catalogue_is_metric_name(def->unit)) && isfinite(scale) && scale > 0;
 }
 
 static struct set_series *find_series(struct metric_set *set, const struct metric_def *def,

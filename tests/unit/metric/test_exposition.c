@@ -36,7 +36,7 @@ static void expect_text(const char *expected)
     strbuf_fini(&out);
 }
 
-static void count_one(const char *instance)
+static struct slot *count_one(const char *instance)
 {
     struct slot *slot;
     struct metric_set *set = start("api-front", instance, &slot);
@@ -46,12 +46,12 @@ static void count_one(const char *instance)
     metric_observe(set, id, 4000000);
     metric_observe(set, id, 2000000000);
     metric_set_close(&set); // still alive: the slot is held
+    return slot;
 }
 
 Test(exposition, groups_and_adds_up)
 {
-    count_one("1");
-    count_one("2");
+    struct slot *one = count_one("1"), *two = count_one("2");
     expect_text("# HELP valvechain_metric_series_dropped_total Series that found no room in their "
                 "process's "
                 "catalogue or values and are not counted\n"
@@ -70,11 +70,13 @@ Test(exposition, groups_and_adds_up)
                 "valvechain_latency_seconds_bucket{route=\"app\",le=\"+Inf\"} 4\n"
                 "valvechain_latency_seconds_sum{route=\"app\"} 4.008\n"
                 "valvechain_latency_seconds_count{route=\"app\"} 4\n");
+    slot_release(&one);
+    slot_release(&two);
 }
 
 Test(exposition, openmetrics_names_families_and_ends)
 {
-    count_one("1");
+    struct slot *one = count_one("1");
     struct strbuf out = STRBUF_INIT;
     cr_assert_eq(exposition_write_openmetrics(segment, &out), 0);
     const char *text = strbuf_text(&out);
@@ -84,6 +86,7 @@ Test(exposition, openmetrics_names_families_and_ends)
     cr_assert_not_null(strstr(text, "# UNIT valvechain_latency_seconds seconds\n"));
     cr_assert_str_eq(text + strlen(text) - 6, "# EOF\n");
     strbuf_fini(&out);
+    slot_release(&one);
 }
 
 Test(exposition, present_bounds_win_over_the_predecessors)

@@ -30,6 +30,13 @@ static struct slot *acquire(struct segment *segment, const char *name, const cha
     return slot;
 }
 
+static void close_it(struct segment *segment, struct slot *one, struct slot *two)
+{
+    slot_release(&one);
+    slot_release(&two);
+    segment_close(&segment);
+}
+
 // A child that acquires, tells, and waits to be killed.
 static pid_t spawn_holder(const char *name, const char *instance)
 {
@@ -97,7 +104,7 @@ Test(slot, values_are_aligned_and_begin_at_zero)
     cr_assert_neq(slot_index(one), slot_index(two));
     cr_assert_eq((uintptr_t)slot_values(two) % 64, 0);
     cr_assert_eq(atomic_load(&slot_values(two)[SLOT_VALUES - 1]), 0);
-    segment_close(&segment);
+    close_it(segment, one, two);
 }
 
 Test(slot, killed_holder_is_dead_and_its_successor_adopts)
@@ -121,7 +128,7 @@ Test(slot, killed_holder_is_dead_and_its_successor_adopts)
     cr_assert(slot_read(segment, 0, &info));
     cr_assert_eq(info.restarts, 1);
     cr_assert_not(slot_is_alive(segment, 0, generation), "its predecessor stays dead");
-    segment_close(&segment);
+    close_it(segment, slot, NULL);
 }
 
 Test(slot, stopped_holder_is_alive)
@@ -140,7 +147,7 @@ Test(slot, stopped_holder_is_alive)
     cr_assert_not(slot_was_adopted(slot));
     cr_assert_neq(slot_index(slot), 0, "two of one name have two slots");
     kill_holder(pid);
-    segment_close(&segment);
+    close_it(segment, slot, NULL);
 }
 
 Test(slot, other_instance_takes_its_own)
@@ -151,7 +158,7 @@ Test(slot, other_instance_takes_its_own)
     slot = acquire(segment, "api-front", "2");
     cr_assert_eq(slot_index(slot), 1);
     cr_assert_not(slot_was_adopted(slot));
-    segment_close(&segment);
+    close_it(segment, slot, NULL);
 }
 
 Test(slot, full_table_takes_the_longest_dead)
@@ -181,7 +188,9 @@ Test(slot, full_table_takes_the_longest_dead)
     cr_assert_neq(atomic_load(slot_catalogue_sequence(extra)), sequence);
     struct slot *last = acquire(segment, "limiter", "");
     cr_assert_eq(slot_index(last), 4);
-    segment_close(&segment);
+    for (int i = 0; i < SLOT_COUNT; i++)
+        slot_release(&slots[i]);
+    close_it(segment, extra, last);
 }
 
 Test(slot, bad_callers_are_refused)
