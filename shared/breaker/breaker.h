@@ -8,6 +8,7 @@
 #define VALVECHAIN_BREAKER_BREAKER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/problems.h"
@@ -50,15 +51,17 @@ struct breaker_definition {
     uint32_t reset_backoff_percent;
     uint32_t probes;
     uint32_t capacity;
-    uint32_t enabled;
-    uint32_t reserved;
+    uint32_t enabled; // 0: grants always, counts nothing
+    uint32_t retired; // published by none any more; the name keeps its index and figures
 };
 struct breaker_definition_set {
     uint32_t n;
+    uint32_t reserved;
     struct breaker_definition items[BREAKER_MAX];
 };
 // SPEC's three (database 5 s/30 %, blockchain 10 s/60 %, email 8 s/40 %) and one for every other
-// upstream of the model from CB_*; a model's `breaker` fields override.
+// upstream of the model from CB_*; a model's `breaker` fields override. The upstream of a route "/"
+// takes CB_APP_CAPACITY. -EINVAL with one problem for each bad value.
 int breaker_compile(const struct breakers_params *params, const struct config_model *model,
                     struct problems *problems, struct breaker_definition_set *ret_set);
 
@@ -66,14 +69,20 @@ struct segment_section_spec breaker_state_section_spec(void);
 struct segment_section_spec breaker_window_section_spec(void);
 
 struct breaker_view;
+// `slot` NULL: a reader, who may find, look at definitions and ask for status, nothing else.
+// -ENXIO: the segment has no breaker sections (a program's own list of sections lacks them).
 int breaker_attach(struct segment *segment, struct slot *slot, struct breaker_view **ret_view);
 void breaker_detach(struct breaker_view **view); // gives back what this process holds
 
+// IF_ABSENT adds the names that are not there and leaves the others as they are (fronts at start);
+// REPLACE puts the set in force and retires the names that are not in it (the owner). A breaker
+// keeps its index and state by name for the segment's life. -ENOSPC: more than BREAKER_MAX names.
 enum breaker_publish_rule { BREAKER_PUBLISH_IF_ABSENT, BREAKER_PUBLISH_REPLACE };
 int breaker_publish(struct breaker_view *view, const struct breaker_definition_set *set,
-                    enum breaker_publish_rule rule); // a breaker keeps its index and state by name
+                    enum breaker_publish_rule rule);
 uint64_t breaker_generation(const struct breaker_view *view);  // of the definitions; 0: none
 int breaker_find(struct breaker_view *view, const char *name); // index or -ENOENT
+// NULL past the end; valid until the next call with this view (a reload may change it).
 const struct breaker_definition *breaker_definition_at(struct breaker_view *view, uint32_t index);
 
 struct breaker_permit {
@@ -82,7 +91,8 @@ struct breaker_permit {
     bool probe, held;
     uint64_t start_ns;
 };
-// Grants or refuses. Refused: `ret_retry_ns` (may be NULL) says when asking again makes sense.
+// Grants or refuses. Refused: `ret_retry_ns` (may be NULL) says in how many nanoseconds from now
+// asking again makes sense. A name that was retired by a reload is not guarded: granted.
 enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, uint64_t now_ns,
                                    struct breaker_permit *ret_permit, uint64_t *ret_retry_ns);
 // Ends the call: counts the outcome, gives the permit back, trips or closes as the rules say.
@@ -103,9 +113,24 @@ struct breaker_status {
     uint64_t total_successes, total_failures, total_timeouts, total_refused_open,
         total_refused_capacity;
 };
-// Any reader (also read-only ones without a slot: `slot` NULL at attach).
+// Any reader (also read-only ones without a slot: `slot` NULL at attach). -ENOENT past the end,
+// -ENODATA for a retired name (walkers go on to the next index).
 int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
-                   struct breaker_status *ret_status); // -ENOENT past the end
+                   struct breaker_status *ret_status);
+
+// The last changes of state, for the event stream: none is lost between two looks as long as there
+// were at most BREAKER_HISTORY of them.
+#define BREAKER_HISTORY 8
+struct breaker_transition {
+    uint32_t generation; // the one that began
+    enum breaker_state from, to;
+    uint64_t at_ns;
+    uint64_t successes, failures, timeouts; // closed -> open: what was judged, if still known
+    uint64_t open_for_ns;                   // to open, the newest only: until the deadline
+};
+// Those younger than `since_generation`, oldest first; their number. Any reader.
+size_t breaker_transitions(struct breaker_view *view, uint32_t index, uint32_t since_generation,
+                           struct breaker_transition ret_list[BREAKER_HISTORY]);
 // Owner's housekeeping: gives back what dead slots held, expires probe leases. Call every 100 ms.
 void breaker_reclaim(struct breaker_view *view, uint64_t now_ns);
 
