@@ -1,4 +1,5 @@
 #include "counters.h"
+#include "front.h"
 #include "request.h"
 #include "route_match.h"
 #include "valves.h"
@@ -17,7 +18,7 @@ static enum step answer_wrong_method(struct request *request, unsigned allowed)
 
 enum step route_apply(struct request *request)
 {
-    const struct config_model *model = request->valves->service->model;
+    const struct config_model *model = request->model_ref->model;
     request->route_counters = counters_route(request->valves->counters, COUNTERS_ROUTE_NONE);
     if (model->n_upstreams == 0)
         return answer_problem(request, 404, "no_upstream", "No Upstream Configured",

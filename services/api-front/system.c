@@ -1,0 +1,183 @@
+#include "system.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "counters.h"
+#include "metric/exposition.h"
+#include "request.h"
+
+typedef enum step answer_fn(struct request *request);
+
+struct endpoint {
+    const char *path;
+    answer_fn *answer;
+    bool enabled;
+};
+#define ENDPOINTS 7
+
+json_t *system_rounded(double value)
+{
+    return isfinite(value) ? json_real(round(value * 100) / 100) : json_null();
+}
+
+json_t *system_figure(const struct figure *figure, double scale)
+{
+    return figure->known ? system_rounded(figure->value * scale) : json_null();
+}
+
+bool system_is_ready(const struct valves *valves)
+{
+    struct slot_info slot;
+    const struct service *service = valves->service;
+    return !service->draining && slot_read(service->segment, slot_index(service->slot), &slot) &&
+           slot.ready;
+}
+
+// Takes the tree over.
+static enum step answer_json(struct request *request, unsigned status, json_t *root)
+{
+    // Twelve digits: 45.2 is written as 45.2 and a counter stays exact.
+    char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(root);
+    if (text == NULL)
+        return answer_problem(request, 503, "out_of_memory", "Service Unavailable",
+                              "There is no memory for this answer.", NULL, NULL);
+    (void)request_add_answer_header(request, "Cache-Control", "no-store");
+    enum step step = answer_text(request, status, "application/json", text, strlen(text));
+    free(text);
+    return step;
+}
+
+static enum step answer_health(struct request *request)
+{
+    unsigned status = 503;
+    json_t *report = system_health_report(request->valves, &status);
+    return answer_json(request, status, report);
+}
+
+static enum step answer_autoscaling(struct request *request)
+{
+    return answer_json(request, 200, system_autoscaling_report(request->valves));
+}
+
+static enum step answer_limits(struct request *request)
+{
+    return answer_json(request, 200, system_limit_report(request->valves));
+}
+
+static enum step answer_breakers(struct request *request)
+{
+    return answer_json(request, 200, system_breaker_report(request->valves));
+}
+
+static enum step answer_live(struct request *request)
+{
+    return answer_json(request, 200, json_pack("{s:s}", "status", "alive"));
+}
+
+static enum step answer_ready(struct request *request)
+{
+    bool ready = system_is_ready(request->valves);
+    const char *status = request->valves->service->draining ? "draining"
+                         : ready                            ? "ready"
+                                                            : "starting";
+    return answer_json(request, ready ? 200 : 503, json_pack("{s:s}", "status", status));
+}
+
+static enum step answer_metrics(struct request *request)
+{
+    struct strbuf text = STRBUF_INIT;
+    int error = exposition_write(request->valves->service->segment, &text);
+    enum step step = STEP_ANSWERED;
+    if (error == 0 && strbuf_ok(&text)) {
+        (void)request_add_answer_header(request, "Cache-Control", "no-store");
+        step = answer_text(request, 200, EXPOSITION_CONTENT_TYPE, strbuf_text(&text), text.len);
+    } else {
+        step = answer_problem(request, 503, "metrics_unreadable", "Service Unavailable",
+                              "The metrics of the suite cannot be read at the moment.", NULL, NULL);
+    }
+    strbuf_fini(&text);
+    return step;
+}
+
+static const struct endpoint *find_endpoint(const struct request *request,
+                                            struct endpoint endpoints[ENDPOINTS])
+{
+    const struct front_params *front = valves_front_params(request->valves);
+    const struct monitoring_params *monitoring = valves_monitoring_params(request->valves);
+    const struct endpoint rows[ENDPOINTS] = {
+        {monitoring->health_path, answer_health, monitoring->health_enabled},
+        {monitoring->metrics_path, answer_metrics, monitoring->metrics_enabled},
+        {front->autoscaling_path, answer_autoscaling, true},
+        {front->limit_stats_path, answer_limits, true},
+        {front->breaker_stats_path, answer_breakers, true},
+        {front->live_path, answer_live, true},
+        {front->ready_path, answer_ready, true},
+    };
+    memcpy(endpoints, rows, sizeof(rows));
+    for (size_t i = 0; i < ENDPOINTS; i++)
+        if (strlen(rows[i].path) == request->path_len &&
+            memcmp(rows[i].path, request->path, request->path_len) == 0)
+            return &endpoints[i];
+    return NULL;
+}
+
+// A forwarding header from a peer outside TRUSTED_PROXIES hides who asks, and a trusted one that
+// names no address does too: neither opens this door.
+static bool is_allowed(const struct request *request)
+{
+    const struct identity *identity = &request->identity;
+    return !identity->forwarded_by_untrusted && !identity->client_uncertain &&
+           cidr_list_has(&request->valves->system_allow, &identity->client);
+}
+
+static enum step answer_forbidden(struct request *request)
+{
+    counters_add(request->valves, METRIC_INDEX_system_refused, 1);
+    if (request->identity.forwarded_by_untrusted)
+        return answer_problem(request, 403, "system_forbidden", "Forbidden",
+                              "System endpoints are not open to requests whose forwarding headers "
+                              "come from a peer outside TRUSTED_PROXIES.",
+                              NULL, NULL);
+    return answer_problem(request, 403, "system_forbidden", "Forbidden",
+                          "System endpoints are open to the addresses of SYSTEM_ALLOW only.", NULL,
+                          NULL);
+}
+
+static enum step answer_not_here(struct request *request)
+{
+    return answer_problem(request, 404, "no_endpoint", "Not Found",
+                          "This port serves the system endpoints only, and this is none of them.",
+                          NULL, NULL);
+}
+
+enum step system_answer(struct request *request)
+{
+    // With ADMIN_PORT set the public port knows no system endpoints, and the other nothing else.
+    bool admin_only = valves_front_params(request->valves)->admin_port != PARAM_UNSET;
+    if (admin_only && !request->admin)
+        return STEP_NEXT;
+    struct endpoint endpoints[ENDPOINTS];
+    const struct endpoint *endpoint = find_endpoint(request, endpoints);
+    if (endpoint == NULL && !request->admin)
+        return STEP_NEXT;
+    request->route_counters = counters_route(request->valves->counters, COUNTERS_ROUTE_SYSTEM);
+    if (endpoint == NULL)
+        return answer_not_here(request);
+    if (!is_allowed(request))
+        return answer_forbidden(request);
+    if (!endpoint->enabled)
+        return answer_problem(request, 404, "endpoint_disabled", "Not Found",
+                              "This endpoint is switched off (METRICS_ENABLED, "
+                              "HEALTH_CHECK_ENABLED).",
+                              NULL, NULL);
+    if ((request->method_bit & (HTTP_GET | HTTP_HEAD)) == 0) {
+        (void)request_add_answer_header(request, "Allow", "GET, HEAD");
+        return answer_problem(request, 405, "method_not_allowed", "Method Not Allowed",
+                              "System endpoints can only be read.", NULL, NULL);
+    }
+    request->source = ANSWER_SYSTEM;
+    return endpoint->answer(request);
+}

@@ -1,0 +1,25 @@
+// The system endpoints: what the suite says about itself, read from the segment by whichever
+// gateway instance is asked. Read-only; not charged to any limit; open to SYSTEM_ALLOW.
+// Each report is a JSON tree that its caller owns; NULL: no memory.
+#ifndef VALVECHAIN_API_FRONT_SYSTEM_H
+#define VALVECHAIN_API_FRONT_SYSTEM_H
+
+#include <jansson.h>
+
+#include "figures.h"
+#include "valves.h"
+
+// `ret_status`: 200, or 503 when unhealthy.
+json_t *system_health_report(struct valves *valves, unsigned *ret_status);
+json_t *system_autoscaling_report(struct valves *valves);
+json_t *system_limit_report(struct valves *valves);
+json_t *system_breaker_report(struct valves *valves);
+
+// Parts that two reports share.
+json_t *system_recommendations(struct valves *valves); // SPEC's list; empty: nothing to do
+json_t *system_figure(const struct figure *figure, double scale); // null when not known
+json_t *system_rounded(double value);                             // two decimals
+bool system_is_ready(const struct valves *valves);
+extern const char *const system_breaker_health[3]; // by enum breaker_state
+
+#endif

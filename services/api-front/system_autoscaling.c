@@ -1,0 +1,47 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "service/advice.h"
+#include "system.h"
+
+// The advisor decides once a second. Older advice is not repeated as if it were news.
+#define ADVICE_FRESH_NS (60 * NS_PER_S)
+
+static json_t *recommendation(enum advice_action action, const char *reason, const char *priority)
+{
+    return json_pack("{s:s,s:s,s:s}", "action", advice_action_names[action], "reason", reason,
+                     "priority", priority);
+}
+
+json_t *system_recommendations(struct valves *valves)
+{
+    json_t *list = json_array();
+    struct advice advice;
+    if (!advice_read(valves->service->segment, &advice) || !advice.valid ||
+        clock_mono_ns() - advice.decided_ns > ADVICE_FRESH_NS)
+        return list;
+    if (advice.action != ADVICE_SCALE_UP && advice.action != ADVICE_SCALE_DOWN)
+        return list;
+    // SPEC.md's list has one entry for each signal that speaks for it.
+    for (uint32_t i = 0; i < advice.n_signals && i < ADVICE_SIGNALS_MAX; i++)
+        if (advice.signals[i].action == advice.action)
+            json_array_append_new(
+                list, recommendation(advice.action, advice.signals[i].reason, advice.priority));
+    if (json_array_size(list) == 0)
+        json_array_append_new(list, recommendation(advice.action, advice.reason, advice.priority));
+    return list;
+}
+
+json_t *system_autoscaling_report(struct valves *valves)
+{
+    struct figures figures;
+    figures_read(valves->service->segment, &figures);
+    uint64_t uptime_ms = (clock_mono_ns() - valves->service->start_ns) / NS_PER_MS;
+    return json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "rps",
+                     system_figure(&figures.requests_per_second, 1), "averageResponseTime",
+                     system_figure(&figures.average_response_time_ms, 1), "memoryUsagePercent",
+                     system_figure(&figures.memory_percent, 1), "cpuUsagePercent",
+                     system_figure(&figures.cpu_percent, 1), "activeConnections",
+                     (json_int_t)figures.active_connections, "uptime", (json_int_t)uptime_ms,
+                     "recommendations", system_recommendations(valves));
+}

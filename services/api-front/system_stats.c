@@ -1,0 +1,147 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "system.h"
+
+static const char *const algorithm_names[] = {"", "sliding_window", "ring", "gcra", "fixed_window"};
+const char *const system_breaker_health[3] = {"healthy", "unhealthy", "degraded"};
+
+static json_t *tier_names(uint32_t tiers)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < 3; i++)
+        if (tiers == 0 || (tiers & (1u << i)) != 0)
+            json_array_append_new(list, json_string(limit_tier_names[i]));
+    return list;
+}
+
+static json_t *region_names(uint32_t regions)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < 4; i++)
+        if (regions == 0 || (regions & (1u << i)) != 0)
+            json_array_append_new(list, json_string(limit_region_names[i]));
+    return list;
+}
+
+static json_t *key_names(uint32_t parts)
+{
+    static const struct {
+        uint32_t part;
+        const char *name;
+    } names[] = {{LIMIT_KEY_CLIENT, "client-address"},
+                 {LIMIT_KEY_SUBJECT, "subject"},
+                 {LIMIT_KEY_API_KEY, "api-key"},
+                 {LIMIT_KEY_ROUTE, "route"},
+                 {LIMIT_KEY_CALLER, "caller"}};
+    json_t *list = json_array();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if ((parts & names[i].part) != 0)
+            json_array_append_new(list, json_string(names[i].name));
+    return list;
+}
+
+static json_t *policy_paths(const struct limit_policy *policy)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < policy->n_paths && i < 4; i++)
+        json_array_append_new(list, json_string(policy->paths[i]));
+    return list;
+}
+
+static json_t *policy_report(const struct limit_policy *policy, double refused)
+{
+    const char *algorithm =
+        policy->algorithm <= LIMIT_FIXED_WINDOW ? algorithm_names[policy->algorithm] : "";
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:o,s:o,s:I}", "name", policy->name, "algorithm",
+                     algorithm, "mode", policy->mode == LIMIT_SHADOW ? "shadow" : "enforce",
+                     "limit", (json_int_t)policy->limit, "windowMs",
+                     (json_int_t)(policy->window_ns / NS_PER_MS), "key",
+                     key_names(policy->key_parts), "tiers", tier_names(policy->tiers), "regions",
+                     region_names(policy->regions), "paths", policy_paths(policy), "refused",
+                     (json_int_t)refused);
+}
+
+static json_t *policy_list(struct valves *valves)
+{
+    const struct limit_policy *policies[LIMIT_POLICIES_MAX];
+    const char *names[LIMIT_POLICIES_MAX];
+    double refused[LIMIT_POLICIES_MAX];
+    uint32_t n = 0;
+    while (n < LIMIT_POLICIES_MAX && (policies[n] = limit_policy_at(valves->limits, n)) != NULL) {
+        names[n] = policies[n]->name;
+        n++;
+    }
+    figures_policy_hits(valves->service->segment, names, n, refused);
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < n; i++)
+        json_array_append_new(list, policy_report(policies[i], refused[i]));
+    return list;
+}
+
+json_t *system_limit_report(struct valves *valves)
+{
+    const struct limits_params *params = valves_limits_params(valves);
+    json_t *policies = policy_list(valves);
+    struct limit_fill fill;
+    limit_fill(valves->limits, &fill);
+    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:I,s:I}}", "enabled", params->enabled, "mode",
+                     params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,
+                     "generation", (json_int_t)limit_generation(valves->limits), "policies",
+                     policies, "table", "cells", (json_int_t)fill.cells, "live",
+                     (json_int_t)fill.live);
+}
+
+static json_t *breaker_settings(struct valves *valves, uint32_t index)
+{
+    const struct breaker_definition *definition = breaker_definition_at(valves->breakers, index);
+    if (definition == NULL)
+        return json_null();
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "timeoutMs",
+                     (json_int_t)(definition->timeout_ns / NS_PER_MS), "errorThresholdPercent",
+                     (json_int_t)definition->error_threshold_percent, "volumeThreshold",
+                     (json_int_t)definition->volume_threshold, "rollingTimeoutMs",
+                     (json_int_t)(definition->rolling_timeout_ns / NS_PER_MS), "rollingBuckets",
+                     (json_int_t)definition->rolling_buckets, "resetTimeoutMs",
+                     (json_int_t)(definition->reset_timeout_ns / NS_PER_MS), "probes",
+                     (json_int_t)definition->probes);
+}
+
+// Until the deadline, rounded up; null unless open.
+static json_t *retry_ms(const struct breaker_status *status, uint64_t now_ns)
+{
+    if (status->deadline_ns == 0)
+        return json_null();
+    uint64_t left_ns = status->deadline_ns > now_ns ? status->deadline_ns - now_ns : 0;
+    return json_integer((json_int_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS));
+}
+
+static json_t *breaker_entry(struct valves *valves, uint32_t index,
+                             const struct breaker_status *status, uint64_t now_ns)
+{
+    uint64_t since_ns = status->since_ns < now_ns ? now_ns - status->since_ns : 0;
+    return json_pack(
+        "{s:s,s:s,s:I,s:o,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I},s:o}", "status",
+        system_breaker_health[status->state % 3], "state", breaker_state_names[status->state % 3],
+        "inStateMs", (json_int_t)(since_ns / NS_PER_MS), "retryInMs", retry_ms(status, now_ns),
+        "inFlight", (json_int_t)status->in_flight, "capacity", (json_int_t)status->capacity,
+        "window", "successes", (json_int_t)status->window_successes, "failures",
+        (json_int_t)status->window_failures, "timeouts", (json_int_t)status->window_timeouts,
+        "totals", "opens", (json_int_t)status->total_opens, "successes",
+        (json_int_t)status->total_successes, "failures", (json_int_t)status->total_failures,
+        "timeouts", (json_int_t)status->total_timeouts, "refusedOpen",
+        (json_int_t)status->total_refused_open, "refusedCapacity",
+        (json_int_t)status->total_refused_capacity, "settings", breaker_settings(valves, index));
+}
+
+json_t *system_breaker_report(struct valves *valves)
+{
+    json_t *breakers = json_object();
+    uint64_t now_ns = clock_mono_ns();
+    struct breaker_status status;
+    for (uint32_t i = 0; breaker_status(valves->breakers, i, now_ns, &status) == 0; i++)
+        json_object_set_new(breakers, status.name, breaker_entry(valves, i, &status, now_ns));
+    return json_pack("{s:b,s:I,s:o}", "enabled", valves_breakers_params(valves)->enabled,
+                     "generation", (json_int_t)breaker_generation(valves->breakers),
+                     "circuitBreakers", breakers);
+}
