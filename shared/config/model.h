@@ -1,7 +1,7 @@
 // The configuration file as structs: upstreams, routes, and (from the issue on limits) policies.
 // The rows of config_fields.def say every field once: parser, JSON Schema (docs/config.schema.json)
-// and documentation come from them. Without a file, config_model_from_params() makes the same model
-// from UPSTREAM_URL and its kin, so that everything behind it knows one form only.
+// and documentation come from them. UPSTREAM_URL and its kin become upstreams and routes of the
+// same model (config_model_add_params), so that everything behind it knows one form only.
 //
 // Errors: all at once into `problems`, each with file, line, column, path and what is allowed.
 // Ownership: config_model_destroy(). Thread: one; a loaded model is never changed.
@@ -29,17 +29,22 @@ enum http_method_bit {
 };
 
 enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR };
-#define FALLBACK_CHAIN_MAX 4
+#define FALLBACK_CHAIN_MAX   4
+#define CONFIG_UPSTREAMS_MAX 64 // as many as the segment has breakers
+#define CONFIG_ROUTES_MAX    256
+#define CONFIG_ENDPOINTS_MAX 64 // of one upstream
 
 struct config_fallback {
     enum fallback_kind kind;
     // mock: what is answered, and for which reads only
-    unsigned mock_methods; // http_method_bit; GET and HEAD by default
-    char **
-        mock_rpc_methods; // JSON-RPC method names declared as reads (POST); NULL-terminated or NULL
+    unsigned mock_methods; // http_method_bit; GET and HEAD by default, 0 when only rpc methods are
+    char *
+        *mock_rpc_methods; // JSON-RPC methods in a POST, declared as reads; NULL-terminated or NULL
     uint16_t mock_status;
     char *mock_content_type;
-    char *mock_body; // with ${request_id}, ${rpc_id} and ${path} replaced, JSON-escaped
+    // ${request_id} and ${path} stand for that text, JSON-escaped and without quotes; ${rpc_id} for
+    // the id of the caller's JSON-RPC request as JSON (1, "a", null).
+    char *mock_body;
 };
 
 struct config_endpoint {
@@ -81,13 +86,18 @@ struct config_route {
     size_t n_fallbacks;
 };
 
+struct config_parameter {
+    char *name;
+    char *value; // as it would stand in the environment
+    char *place; // "valvechain.json:3:9"
+};
+
 struct config_model {
     struct config_upstream *upstreams;
     size_t n_upstreams;
     struct config_route *routes;
     size_t n_routes;
-    char **parameter_names; // "parameters": what the file sets, see param_sources
-    char **parameter_values;
+    struct config_parameter *parameters; // what the file sets, see param_sources
     size_t n_parameters;
 };
 
@@ -95,16 +105,26 @@ struct config_model {
 int config_model_load(const char *path, struct problems *problems, struct config_model **ret_model);
 int config_model_parse(const char *name, const char *text, size_t len, struct problems *problems,
                        struct config_model **ret_model);
-// Adds upstreams and routes for the *_UPSTREAM_URL variables that are set and whose upstream the
-// model does not already have. `model` may come from a file or be empty (config_model_empty).
+// Takes the *_UPSTREAM_URL variables in that are set, each as one upstream and its route:
+//   UPSTREAM_URL             app         /
+//   DATABASE_UPSTREAM_URL    database    /api/db      fallback: error
+//   BLOCKCHAIN_UPSTREAM_URL  blockchain  /api/chain   fallback: mock for JSON-RPC reads, then error
+//   EMAIL_UPSTREAM_URL       email       /api/email   fallback: error
+// The upstream sees the whole path. Where the model (from a file, or config_model_empty()) already
+// has an upstream of that name, the variable only takes the place of its endpoints (the environment
+// wins over the file), and the file's routes stay as they are. -EINVAL with problems, -ENOMEM; the
+// model is then fit for config_model_destroy() only.
 int config_model_add_params(struct config_model *model, const struct upstreams_params *upstreams,
                             struct problems *problems);
 struct config_model *config_model_empty(void);
 void config_model_destroy(struct config_model **model);
+// What the file sets a parameter to, and where ("valvechain.json:3:9"); NULL: it does not.
 const char *config_model_parameter(const struct config_model *model, const char *name);
-void config_model_schema(struct strbuf *out); // JSON Schema (2020-12)
-// Parses http://host:port/path, http://[::1]:80, unix:/path. -EINVAL; *ret_why says what is
-// allowed.
+const char *config_model_parameter_place(const struct config_model *model, const char *name);
+int config_model_schema(struct strbuf *out);    // JSON Schema (2020-12); -ENOMEM
+void config_model_markdown(struct strbuf *out); // for docs/
+// Parses http://host:port/path, http://[::1]:80, unix:/path. The strings are the caller's (free()).
+// -EINVAL: *ret_why says what is allowed. -ENOMEM.
 int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
                           char **ret_base_path, const char **ret_why);
 

@@ -72,6 +72,8 @@ struct param_sources {
     const char *const *assignments; // --set NAME=VALUE texts
     size_t n_assignments;
     const char *(*config_value)(void *arg, const char *name); // configuration file; may be NULL
+    // Where the file says so ("valvechain.json:3:9"), for problems; may be NULL.
+    const char *(*config_place)(void *arg, const char *name);
     void *config_arg;
 };
 
@@ -89,6 +91,7 @@ void param_check_assignments(const struct param_sources *sources, struct problem
 // Whether any process of the suite has this parameter (or alias); if not, *ret_nearest is what may
 // have been meant, or NULL. The list of all names is made from all .def files at build time.
 bool param_is_known(const char *name, const char **ret_nearest);
+size_t param_all_names(const char *const **ret_names);
 
 // NAME=value lines; secrets as "********".
 void param_group_dump(const struct param_group *group, const void *params, struct strbuf *out);

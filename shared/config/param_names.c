@@ -18,6 +18,12 @@ bool param_is_known(const char *name, const char **ret_nearest)
     return false;
 }
 
+size_t param_all_names(const char *const **ret_names)
+{
+    *ret_names = all_names;
+    return n_names;
+}
+
 void param_check_assignments(const struct param_sources *sources, struct problems *problems)
 {
     for (size_t i = 0; i < sources->n_assignments; i++) {

@@ -1,11 +1,12 @@
 #include "config/param_source.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "config/file.h"
 
 #define FILE_MAX_BYTES 65536
 
@@ -19,33 +20,13 @@ static int set_text(struct param_text *found, const char *text, const char *name
     return 0;
 }
 
-static int read_open_file(int fd, struct strbuf *content)
-{
-    char block[4096];
-    for (;;) {
-        ssize_t n = read(fd, block, sizeof(block));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            return strbuf_ok(content) ? 0 : -ENOMEM;
-        if (memchr(block, '\0', (size_t)n))
-            return -EBADMSG;
-        strbuf_append(content, block, (size_t)n);
-        if (content->len > FILE_MAX_BYTES)
-            return -EFBIG;
-    }
-}
-
 // The file's text without the line end that editors and `echo` leave.
-static int read_file(const char *path, char **ret_text)
+static int read_text(const char *path, char **ret_text)
 {
     struct strbuf content = STRBUF_INIT;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    int r = fd < 0 ? -errno : read_open_file(fd, &content);
-    if (fd >= 0)
-        close(fd);
+    int r = file_read(path, FILE_MAX_BYTES, &content);
+    if (r == 0 && content.len > 0 && memchr(content.text, '\0', content.len))
+        r = -EBADMSG;
     if (r < 0) {
         strbuf_fini(&content);
         return r;
@@ -62,7 +43,7 @@ static int read_file(const char *path, char **ret_text)
 static int find_file(struct param_text *found, const char *name, const char *path,
                      struct problems *problems)
 {
-    int r = read_file(path, &found->text);
+    int r = read_text(path, &found->text);
     if (r == 0) {
         snprintf(found->label, sizeof(found->label), "%s (file %s)", name, path);
         return 0;
@@ -123,7 +104,14 @@ static int find_config(struct param_text *found, const char *name,
 {
     const char *text =
         sources->config_value ? sources->config_value(sources->config_arg, name) : NULL;
-    return text ? set_text(found, text, name, "configuration file") : 0;
+    const char *place =
+        sources->config_place ? sources->config_place(sources->config_arg, name) : NULL;
+    if (!text)
+        return 0;
+    int r = set_text(found, text, name, "configuration file");
+    if (r == 0 && place)
+        snprintf(found->label, sizeof(found->label), "%s: %s", place, name);
+    return r;
 }
 
 int param_source_find(const struct param_row *row, const struct param_sources *sources,

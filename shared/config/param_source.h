@@ -7,7 +7,7 @@
 
 struct param_text {
     char *text;      // the caller's; NULL: the default holds
-    char label[160]; // "PORT (environment)", for problems
+    char label[512]; // "PORT (environment)", for problems
 };
 
 // -EINVAL: a source could not be read or two contradict each other, with a problem.

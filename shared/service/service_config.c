@@ -93,6 +93,11 @@ static const char *value_of_file(void *arg, const char *name)
     return config_model_parameter(arg, name);
 }
 
+static const char *place_in_file(void *arg, const char *name)
+{
+    return config_model_parameter_place(arg, name);
+}
+
 // Loads every group, so that all bad values show at once. A group that fails stays zeroed.
 static int load_groups(const struct service_descriptor *descriptor,
                        const struct param_sources *sources, struct problems *problems,
@@ -158,6 +163,7 @@ int service_config_load(const struct service_descriptor *descriptor,
     load_model(&sources, problems, &config.model);
     if (config.model) {
         sources.config_value = value_of_file;
+        sources.config_place = place_in_file;
         sources.config_arg = config.model;
     }
     error = load_groups(descriptor, &sources, problems, &config);

@@ -179,6 +179,11 @@ static const char *config_value(void *arg, const char *name)
     return NULL;
 }
 
+static const char *config_place(void *arg, const char *name)
+{
+    return config_value(arg, name) ? "c.json:3:9" : NULL;
+}
+
 Test(param, later_sources_win)
 {
     static const char *file_pairs[] = {"T_COUNT", "11",   "T_TEXT", "file",
@@ -203,6 +208,9 @@ Test(param, problems_name_the_source)
     struct param_sources sources = {.config_value = config_value, .config_arg = file_pairs};
     expect_refusal_from(&sources, "T_COUNT (configuration file): '1' is out of range, allowed 5 to "
                                   "65535 things");
+    sources.config_place = config_place;
+    expect_refusal_from(&sources, "c.json:3:9: T_COUNT: '1' is out of range, allowed 5 to 65535 "
+                                  "things");
     sources.assignments = assignments;
     sources.n_assignments = 1;
     expect_refusal_from(&sources,

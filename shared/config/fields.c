@@ -1,0 +1,220 @@
+#include "config/fields.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/strbuf.h"
+#include "config/model.h"
+
+static bool is_lower_name(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '-')
+            return false;
+    return text[0] != '\0';
+}
+
+static bool is_host(const char *text)
+{
+    struct config_endpoint endpoint;
+    char *base_path;
+    const char *why;
+    char url[300];
+    if (strchr(text, '/') || (size_t)snprintf(url, sizeof(url), "http://%s", text) >= sizeof(url) ||
+        config_endpoint_parse(url, &endpoint, &base_path, &why) < 0)
+        return false;
+    free(endpoint.host);
+    free(base_path);
+    return !strchr(text[0] == '[' ? strchr(text, ']') : text, ':'); // no port
+}
+
+static bool is_header_value(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            return false;
+    return text[0] > 0x20 && text[strlen(text) - 1] > 0x20;
+}
+
+static bool is_rpc_method(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("_.-", *p))
+            return false;
+    return text[0] != '\0';
+}
+
+// Every "${" begins one of the known variables.
+static bool is_body(const char *text)
+{
+    static const char *const variables[] = {"${request_id}", "${rpc_id}", "${path}"};
+    for (const char *p = strstr(text, "${"); p; p = strstr(p + 2, "${")) {
+        bool known = false;
+        for (size_t i = 0; i < 3; i++)
+            known |= strncmp(p, variables[i], strlen(variables[i])) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+static const struct config_form form_name = {is_lower_name, "^[a-z0-9-]+$",
+                                             "1 to 23 of a-z, 0-9 and '-'"};
+static const struct config_form form_path = {
+    param_is_url_path, "^/[^?#%\\\\\\s]*$",
+    "a path that begins with '/', without '//', dot segments, '?', '#', '%' and blanks"};
+static const struct config_form form_host = {
+    is_host, "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_][A-Za-z0-9._-]*)$",
+    "a host name or address without port, IPv6 in brackets"};
+static const struct config_form form_content_type = {is_header_value, "^[!-~]([ -~]*[!-~])?$",
+                                                     "printable ASCII"};
+static const struct config_form form_rpc_method = {is_rpc_method, "^[A-Za-z0-9_.-]+$",
+                                                   "letters, digits, '_', '.' and '-'"};
+static const struct config_form form_body = {
+    is_body, NULL, "text with no variables but ${request_id}, ${rpc_id} and ${path}"};
+
+#define AT(object_, field_)                                                                        \
+    .object = OBJECT_##object_, .offset = offsetof(struct config_##object_, field_),               \
+    .size = sizeof(((struct config_##object_ *)0)->field_)
+#define CONFIG_UINT(object_, key_, field_, def, lo, hi, unit_, help_)                              \
+    {AT(object_, field_), .key = #key_, .type = FIELD_UINT, .default_text = (def),                 \
+     .min = (lo),         .max = (hi),  .unit = (unit_),    .help = (help_)},
+#define CONFIG_LIKE(object_, key_, field_, parameter)                                              \
+    {AT(object_, field_), .key = #key_, .type = FIELD_UINT, .like = #parameter},
+#define CONFIG_BOOL(object_, key_, field_, def, help_)                                             \
+    {AT(object_, field_), .key = #key_, .type = FIELD_BOOL, .default_text = (def), .help = (help_)},
+#define CONFIG_STR(object_, key_, field_, def, form_, longest, required_, help_)                   \
+    {AT(object_, field_), .key = #key_,    .type = FIELD_STR,       .default_text = (def),         \
+     .max = (longest),    .form = (form_), .required = (required_), .help = (help_)},
+#define CONFIG_ENUM(object_, key_, field_, first, choices_, help_)                                 \
+    {AT(object_, field_),   .key = #key_,     .type = FIELD_ENUM, .min = (first),                  \
+     .choices = (choices_), .required = true, .help = (help_)},
+#define CONFIG_FLAGS(object_, key_, field_, def, choices_, help_)                                  \
+    {AT(object_, field_),   .key = #key_,   .type = FIELD_FLAGS,                                   \
+     .default_text = (def), .min = 1,       .max = 32,                                             \
+     .choices = (choices_), .help = (help_)},
+#define CONFIG_STRS(object_, key_, field_, form_, most, help_)                                     \
+    {AT(object_, field_), .key = #key_,    .type = FIELD_STRS,                                     \
+     .max = (most),       .form = (form_), .help = (help_)},
+#define CONFIG_REF(object_, key_, field_, help_)                                                   \
+    {AT(object_, field_), .key = #key_, .type = FIELD_REF, .required = true, .help = (help_)},
+#define CONFIG_URL(object_, key_, field_, help_)                                                   \
+    {AT(object_, field_), .key = #key_, .type = FIELD_URL, .help = (help_)},
+#define CONFIG_URLS(object_, key_, field_, help_)                                                  \
+    {AT(object_, field_),         .key = #key_,   .type = FIELD_URLS, .min = 1,                    \
+     .max = CONFIG_ENDPOINTS_MAX, .help = (help_)},
+#define CONFIG_OBJECT(object_, key_, field_, child_, help_)                                        \
+    {AT(object_, field_), .key = #key_, .type = FIELD_OBJECT, .child = OBJECT_##child_,            \
+     .help = (help_)},
+#define CONFIG_OBJECTS(object_, key_, field_, count, child_, most, help_)                          \
+    {AT(object_, field_),                                                                          \
+     .key = #key_,                                                                                 \
+     .type = FIELD_OBJECTS,                                                                        \
+     .count_offset = offsetof(struct config_##object_, count),                                     \
+     .child = OBJECT_##child_,                                                                     \
+     .child_size = sizeof(struct config_##child_),                                                 \
+     .max = (most),                                                                                \
+     .help = (help_)},
+#define CONFIG_INLINE(object_, key_, field_, count, child_, most, help_)                           \
+    {AT(object_, field_),                                                                          \
+     .key = #key_,                                                                                 \
+     .type = FIELD_OBJECTS,                                                                        \
+     .count_offset = offsetof(struct config_##object_, count),                                     \
+     .child = OBJECT_##child_,                                                                     \
+     .child_size = sizeof(struct config_##child_),                                                 \
+     .max = (most),                                                                                \
+     .inline_max = (most),                                                                         \
+     .help = (help_)},
+#define CONFIG_MAP(object_, key_, help_)                                                           \
+    {.object = OBJECT_##object_, .key = #key_, .type = FIELD_MAP, .help = (help_)},
+#define CONFIG_NOTE(object_, key_, help_)                                                          \
+    {.object = OBJECT_##object_, .key = #key_, .type = FIELD_NOTE, .help = (help_)},
+
+static const struct config_field fields[] = {
+#include "config/config_fields.def"
+};
+
+static const struct param_row *find_param(const char *name)
+{
+    for (size_t i = 0; i < breakers_param_group.n_rows; i++)
+        if (strcmp(breakers_param_group.rows[i].name, name) == 0)
+            return &breakers_param_group.rows[i];
+    return NULL;
+}
+
+size_t config_n_fields(void)
+{
+    return sizeof(fields) / sizeof(fields[0]);
+}
+
+struct config_field config_field_at(size_t i)
+{
+    struct config_field field = fields[i];
+    if (field.like) {
+        const struct param_row *row = find_param(field.like);
+        ASSERT(row && row->type == PARAM_TYPE_UINT);
+        field.min = row->min;
+        field.max = row->max;
+        field.unit = row->unit;
+        field.help = row->help;
+    }
+    return field;
+}
+
+const char *config_object_title(enum config_object object)
+{
+    static const char *const titles[N_OBJECTS] = {
+        [OBJECT_model] = "The file",
+        [OBJECT_upstream] = "upstreams[]",
+        [OBJECT_breaker] = "upstreams[].breaker",
+        [OBJECT_route] = "routes[]",
+        [OBJECT_fallback] = "routes[].fallbacks[]",
+    };
+    return titles[object];
+}
+
+static void append_choices(const char *choices, struct strbuf *out)
+{
+    for (const char *p = choices; *p; p++)
+        strbuf_append(out, *p == '|' ? ", " : p, *p == '|' ? 2 : 1);
+}
+
+void config_field_allowed(const struct config_field *field, struct strbuf *out)
+{
+    switch (field->type) {
+    case FIELD_UINT:
+        strbuf_printf(out, "%" PRIu64 " to %" PRIu64 "%s%s", field->min, field->max,
+                      field->unit[0] ? " " : "", field->unit);
+        break;
+    case FIELD_BOOL:
+        strbuf_puts(out, "true, false");
+        break;
+    case FIELD_STR:
+    case FIELD_STRS:
+        strbuf_puts(out, field->form->allowed);
+        break;
+    case FIELD_ENUM:
+    case FIELD_FLAGS:
+        append_choices(field->choices, out);
+        break;
+    case FIELD_URL:
+    case FIELD_URLS:
+        strbuf_puts(out, "http://HOST[:PORT][/PATH] or unix:/SOCKET");
+        break;
+    case FIELD_REF:
+        strbuf_puts(out, "the name of an upstream");
+        break;
+    case FIELD_OBJECT:
+    case FIELD_OBJECTS:
+    case FIELD_MAP:
+        strbuf_puts(out, "see below");
+        break;
+    case FIELD_NOTE:
+        strbuf_puts(out, "text");
+        break;
+    }
+}

@@ -1,0 +1,142 @@
+#include "config/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/file.h"
+#include "config/reader.h"
+
+#define FILE_MAX_BYTES (1024 * 1024)
+
+struct config_model *config_model_empty(void)
+{
+    return calloc(1, sizeof(struct config_model));
+}
+
+void config_model_destroy(struct config_model **model)
+{
+    if (!model || !*model)
+        return;
+    for (size_t i = 0; i < (*model)->n_parameters; i++) {
+        free((*model)->parameters[i].name);
+        free((*model)->parameters[i].value);
+        free((*model)->parameters[i].place);
+    }
+    free((*model)->parameters);
+    config_object_fini(OBJECT_model, *model);
+    free(*model);
+    *model = NULL;
+}
+
+static int no_memory(const char *name, struct problems *problems)
+{
+    problems_add(problems, "%s: out of memory while reading the configuration", name);
+    return -ENOMEM;
+}
+
+int config_model_parse(const char *name, const char *text, size_t len, struct problems *problems,
+                       struct config_model **ret_model)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    if (!json && json_error_code(&error) == json_error_out_of_memory)
+        return no_memory(name, problems);
+    if (!json) {
+        problems_add(problems, "%s:%d:%d: not JSON: %s", name, error.line,
+                     error.column > 0 ? error.column : 1, error.text);
+        return -EINVAL;
+    }
+    struct config_model *model = config_model_empty();
+    if (!model) {
+        json_decref(json);
+        return no_memory(name, problems);
+    }
+    struct reader reader = {
+        .file = name, .text = text, .len = len, .problems = problems, .model = model};
+    const struct json_path root = {0};
+    reader_object(&reader, &root, json, OBJECT_model, model);
+    json_decref(json);
+    if (reader.no_memory || reader.failed) {
+        config_model_destroy(&model);
+        return reader.no_memory ? no_memory(name, problems) : -EINVAL;
+    }
+    *ret_model = model;
+    return 0;
+}
+
+int config_model_load(const char *path, struct problems *problems, struct config_model **ret_model)
+{
+    struct strbuf text = STRBUF_INIT;
+    int r = file_read(path, FILE_MAX_BYTES, &text);
+    if (r == -EFBIG)
+        problems_add(problems, "%s: the file is larger than %d bytes", path, FILE_MAX_BYTES);
+    else if (r < 0)
+        problems_add(problems, "%s: cannot read the configuration file: %s", path, strerror(-r));
+    else
+        r = config_model_parse(path, strbuf_text(&text), text.len, problems, ret_model);
+    strbuf_fini(&text);
+    return r;
+}
+
+static const struct config_parameter *find_parameter(const struct config_model *model,
+                                                     const char *name)
+{
+    for (size_t i = 0; i < model->n_parameters; i++)
+        if (strcmp(model->parameters[i].name, name) == 0)
+            return &model->parameters[i];
+    return NULL;
+}
+
+const char *config_model_parameter(const struct config_model *model, const char *name)
+{
+    const struct config_parameter *parameter = find_parameter(model, name);
+    return parameter ? parameter->value : NULL;
+}
+
+const char *config_model_parameter_place(const struct config_model *model, const char *name)
+{
+    const struct config_parameter *parameter = find_parameter(model, name);
+    return parameter ? parameter->place : NULL;
+}
+
+void config_upstream_drop_endpoints(struct config_upstream *upstream)
+{
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        free(upstream->endpoints[i].host);
+        free(upstream->endpoints[i].unix_path);
+    }
+    free(upstream->endpoints);
+    free(upstream->base_path);
+    upstream->endpoints = NULL;
+    upstream->n_endpoints = 0;
+    upstream->base_path = NULL;
+}
+
+int config_upstream_add_url(struct config_upstream *upstream, const char *url, const char **ret_why)
+{
+    struct config_endpoint endpoint;
+    char *base_path;
+    int r = config_endpoint_parse(url, &endpoint, &base_path, ret_why);
+    if (r < 0)
+        return r;
+    size_t n = upstream->n_endpoints;
+    struct config_endpoint *endpoints = realloc(upstream->endpoints, (n + 1) * sizeof(*endpoints));
+    if (endpoints)
+        upstream->endpoints = endpoints;
+    bool other_path = upstream->base_path && strcmp(upstream->base_path, base_path) != 0;
+    if (!endpoints || other_path) {
+        *ret_why = "has another path than the first, allowed is the same for all";
+        free(endpoint.host);
+        free(endpoint.unix_path);
+        free(base_path);
+        return endpoints ? -EINVAL : -ENOMEM;
+    }
+    endpoints[n] = endpoint;
+    upstream->n_endpoints++;
+    if (upstream->base_path)
+        free(base_path);
+    else
+        upstream->base_path = base_path;
+    return 0;
+}

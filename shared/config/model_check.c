@@ -1,0 +1,118 @@
+// What the rows of config_fields.def cannot say: rules between fields and between objects.
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/reader.h"
+
+static void check_upstream(struct reader *reader, const struct json_path *path, json_t *json,
+                           const struct config_upstream *upstream)
+{
+    json_t *url = json_object_get(json, "url"), *urls = json_object_get(json, "urls");
+    const struct config_model *model = reader->model;
+    if (!url && !urls)
+        reader_complain(reader, path, "needs an address: the field 'url' or 'urls'");
+    else if (url && urls)
+        reader_complain(reader, path, "has both 'url' and 'urls', allowed is one of them");
+    for (size_t i = 0; i + 1 < model->n_upstreams && upstream->name; i++) {
+        const struct json_path at = {.parent = path, .key = "name"};
+        if (model->upstreams[i].name && strcmp(model->upstreams[i].name, upstream->name) == 0)
+            reader_complain(reader, &at, "'%s' is already the name of upstreams[%zu]",
+                            upstream->name, i);
+    }
+}
+
+// "/api/" is "/api".
+static void drop_last_slash(char *path)
+{
+    size_t len = path ? strlen(path) : 0;
+    if (len > 1 && path[len - 1] == '/')
+        path[len - 1] = '\0';
+}
+
+bool config_routes_overlap(const struct config_route *a, const struct config_route *b)
+{
+    bool same_host = a->host && b->host ? strcmp(a->host, b->host) == 0 : a->host == b->host;
+    return same_host && strcmp(a->path, b->path) == 0 && (a->methods & b->methods);
+}
+
+static void name_route(struct reader *reader, struct config_route *route)
+{
+    if (route->name || !route->path)
+        return;
+    if (asprintf(&route->name, "%s%s", route->host ? route->host : "", route->path) < 0) {
+        route->name = NULL;
+        reader->no_memory = true;
+    }
+}
+
+static void compare_with_others(struct reader *reader, const struct json_path *path,
+                                const struct config_route *route)
+{
+    const struct config_model *model = reader->model;
+    for (size_t i = 0; i + 1 < model->n_routes && route->path; i++) {
+        const struct config_route *other = &model->routes[i];
+        if (other->path && config_routes_overlap(other, route))
+            reader_complain(reader, path, "has the host, path and methods of routes[%zu], too", i);
+        else if (other->name && route->name && strcmp(other->name, route->name) == 0)
+            reader_complain(
+                reader, path,
+                "'%s' is already the name of routes[%zu], allowed is a 'name' of its own",
+                route->name, i);
+    }
+}
+
+static void check_route(struct reader *reader, const struct json_path *path,
+                        struct config_route *route)
+{
+    drop_last_slash(route->path);
+    drop_last_slash(route->rewrite);
+    for (char *p = route->host; p && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    if (route->strip_path && route->rewrite)
+        reader_complain(reader, path,
+                        "has both 'strip_path' and 'rewrite', allowed is one of them");
+    name_route(reader, route);
+    compare_with_others(reader, path, route);
+    const struct json_path fallbacks = {.parent = path, .key = "fallbacks"};
+    for (size_t i = 0; i + 1 < route->n_fallbacks; i++) {
+        const struct json_path next = {.parent = &fallbacks, .index = i + 1};
+        if (route->fallbacks[i].kind == FALLBACK_ERROR)
+            reader_complain(reader, &next, "is never reached: the 'error' before it answers all");
+    }
+}
+
+static void check_fallback(struct reader *reader, const struct json_path *path, json_t *json,
+                           struct config_fallback *fallback)
+{
+    static const char *const mock_only[] = {"methods", "rpc_methods", "status", "content_type",
+                                            "body"};
+    if (fallback->kind == FALLBACK_MOCK) {
+        if (!json_object_get(json, "body"))
+            reader_complain(reader, path, "a mock needs the field 'body'");
+        else if (fallback->mock_body && fallback->mock_body[0] &&
+                 (fallback->mock_status == 204 || fallback->mock_status == 304))
+            reader_complain(reader, path, "a mock of status %u has no body, allowed is \"\"",
+                            (unsigned)fallback->mock_status);
+        if (fallback->mock_rpc_methods && !json_object_get(json, "methods"))
+            fallback->mock_methods = 0;
+        return;
+    }
+    for (size_t i = 0; fallback->kind == FALLBACK_ERROR && i < 5; i++) {
+        const struct json_path at = {.parent = path, .key = mock_only[i], .at_key = true};
+        if (json_object_get(json, mock_only[i]))
+            reader_complain(reader, &at, "only a fallback of kind 'mock' has this field");
+    }
+}
+
+void reader_check(struct reader *reader, const struct json_path *path, json_t *json,
+                  enum config_object object, void *out)
+{
+    if (object == OBJECT_upstream)
+        check_upstream(reader, path, json, out);
+    else if (object == OBJECT_route)
+        check_route(reader, path, out);
+    else if (object == OBJECT_fallback)
+        check_fallback(reader, path, json, out);
+}

@@ -1,0 +1,42 @@
+// Reads one JSON value into one struct by the rows of config_fields.def, collecting problems with
+// their place. Private to shared/config. Thread: one.
+#ifndef VALVECHAIN_CONFIG_READER_H
+#define VALVECHAIN_CONFIG_READER_H
+
+#include <jansson.h>
+
+#include "config/fields.h"
+#include "config/json_place.h"
+#include "config/model.h"
+
+struct reader {
+    const char *file; // for problems
+    const char *text;
+    size_t len;
+    struct problems *problems;
+    struct config_model *model; // what is being read, for references
+    bool failed;                // there is a problem
+    bool no_memory;
+};
+
+// "FILE:LINE:COLUMN: PATH: ..."
+void reader_complain(struct reader *reader, const struct json_path *path, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+// Fills `out` (zeroed) with what stands in `json`; what is missing gets its default. After a
+// problem the rest is still read, and `out` is fit for config_object_fini() only.
+void reader_object(struct reader *reader, const struct json_path *path, json_t *json,
+                   enum config_object object, void *out);
+// Fills `out` (zeroed) with the defaults alone. -ENOMEM.
+int config_object_defaults(enum config_object object, void *out);
+void config_object_fini(enum config_object object, void *out);
+// Appends the endpoint of `url` to `upstream`. -EINVAL: *ret_why says what is allowed. -ENOMEM.
+int config_upstream_add_url(struct config_upstream *upstream, const char *url,
+                            const char **ret_why);
+void config_upstream_drop_endpoints(struct config_upstream *upstream);
+bool config_routes_overlap(const struct config_route *a, const struct config_route *b);
+
+// What the rows cannot say, object by object (model_check.c); called when the object is read.
+void reader_check(struct reader *reader, const struct json_path *path, json_t *json,
+                  enum config_object object, void *out);
+
+#endif
