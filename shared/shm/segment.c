@@ -8,27 +8,29 @@
 #include "base/clock.h"
 #include "shm/segment_internal.h"
 
+// How often the object may vanish again before we attach: somebody removes it as fast as we make
+// it.
+#define MAX_CREATIONS 16
+
 static int attach_or_create(struct segment *segment, const struct segment_options *options,
                             char ret_reason[SEGMENT_REASON_MAX])
 {
     uint64_t deadline_ns = clock_mono_ns() + SEGMENT_WAIT_NS;
+    int creations = 0;
     for (;;) {
         ret_reason[0] = 0;
         int r = segment_attach(segment, options, ret_reason);
-        if ((r == -ENOENT || r == -ESTALE) && !segment->read_only) {
+        if ((r == -ENOENT || r == -ESTALE) && !segment->read_only && creations++ < MAX_CREATIONS) {
             r = segment_create(segment, options, ret_reason);
-            if (r == 0 || r == -EEXIST) {
-                ret_reason[0] = 0;
-                r = -EAGAIN; // there is one now: attach like everybody else
-            }
+            if (r == 0 || r == -EEXIST)
+                continue; // there is one now, however long it took: attach like everybody else
         }
         if (r != -EAGAIN || clock_mono_ns() >= deadline_ns) {
             if (r == 0)
                 ret_reason[0] = 0;
             return r;
         }
-        if (ret_reason[0] != 0)
-            segment_wait_a_little();
+        segment_wait_a_little(); // it is just being removed
     }
 }
 
