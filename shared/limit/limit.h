@@ -23,6 +23,8 @@
 #define LIMIT_NAME_MAX       24
 #define LIMIT_TIER_MAX       8
 #define LIMIT_PATH_MAX       128
+#define LIMIT_PATHS_MAX      8
+#define LIMIT_WINDOW_MAX_NS  (UINT64_C(86400) * 1000000000) // the segment does not survive a reboot
 #define LIMIT_TABLE_SECTION  "limit-table"
 #define LIMIT_POLICY_SECTION "limit-policy"
 
@@ -70,11 +72,14 @@ struct limit_policy {
     uint32_t skip_verified_tiers; // bit per tier: a verified caller of it is not bound (global)
     uint32_t ipv6_prefix_bits;
     uint64_t limit, window_ns, burst;
-    uint32_t n_paths; // 0: any path
-    char paths[4][LIMIT_PATH_MAX];
-    uint64_t identity; // hash of name, algorithm, window and key: counts survive a reload if equal
+    uint32_t n_paths;                            // 0: any path
+    char paths[LIMIT_PATHS_MAX][LIMIT_PATH_MAX]; // without a trailing slash; "" is every path
+    // Hash of name, algorithm, window, key and count_bits: counts survive a reload if equal.
+    uint64_t identity;
     uint32_t first_cell, n_cells, overflow_cell, n_overflow_cells; // set by limit_publish
     uint32_t endpoint_type; // enum limit_endpoint_type, label of valvechain_rate_limit_hits_total
+    uint32_t count_bits;    // sliding_window: bits of a sub-bucket's count; else 0
+    uint32_t weight;        // its share of the table among all policies
     uint32_t reserved;
 };
 enum limit_endpoint_type { LIMIT_ENDPOINT_API, LIMIT_ENDPOINT_AUTH, LIMIT_ENDPOINT_SYSTEM };
@@ -93,12 +98,21 @@ struct segment_section_spec limit_table_section_spec(uint64_t cells);
 struct segment_section_spec limit_policy_section_spec(void);
 
 struct limit_view; // one process's eye on the table, with its private copy of the policies
+// `slot` NULL: only looks (limit_policy_at, limit_generation, limit_fill); nothing is written.
+// -ENOENT: the segment has no limit sections; -EPROTO: what they hold is damaged; -ENOMEM.
 int limit_attach(struct segment *segment, struct slot *slot, struct limit_view **ret_view);
 void limit_detach(struct limit_view **view);
+// Takes a newer generation over now. limit_decide does so by itself; a process that may be idle
+// calls it once a second, because ranges of removed policies are only given to new ones when every
+// live process has left them.
+void limit_refresh(struct limit_view *view);
 
 enum limit_publish_rule { LIMIT_PUBLISH_IF_ABSENT, LIMIT_PUBLISH_REPLACE }; // a front; the owner
 // Double-buffered, with a generation. Cells of a policy whose identity did not change keep their
-// counts. -EALREADY: if-absent and there is one; -ENOSPC: the table is too small for the set.
+// counts. -EALREADY: if-absent and there is one; -ENOSPC: the table is too small for the set, or a
+// live process has not left the ranges it would need (later it may fit); -EINVAL: a set that
+// limit_compile would not make; -EBUSY: another live process has been publishing for 200 ms;
+// -EROFS: the view has no slot.
 int limit_publish(struct limit_view *view, const struct limit_policy_set *set,
                   enum limit_publish_rule rule);
 uint64_t limit_generation(const struct limit_view *view); // 0: none published
@@ -107,12 +121,14 @@ struct limit_charge {
     uint16_t policy;     // index in the view's set
     bool shadow, denied; // denied: this policy would refuse
     uint64_t limit, remaining;
-    uint64_t reset_ns;     // until the remaining grows again (denied: until one request fits)
-    uint32_t cell, bucket; // where it was charged, for limit_refund
+    uint64_t reset_ns; // until the remaining grows again (denied: until one request fits)
+    // Where it was charged, for limit_refund; cost 0: not charged.
+    uint32_t cell, bucket, cost;
     uint64_t tag;
 };
 struct limit_verdict {
     bool admitted;
+    bool contended;          // refused because 8 tries met other processes' changes, not the limit
     uint16_t n;              // charges, in policy order
     uint16_t denied_by;      // index into charges of the enforcing policy with the longest wait
     uint64_t retry_after_ns; // 0 when admitted
@@ -120,7 +136,10 @@ struct limit_verdict {
     uint32_t overflow_cells_used; // newcomers that share an overflow cell
     struct limit_charge charges[LIMIT_MATCHED_MAX];
 };
-// Decides and charges. Refreshes the private copy when a newer generation is published.
+// Decides and charges. Refreshes the private copy when a newer generation is published. Without any
+// policy everything is admitted (n 0). retry_after_ns is true: who waits that long is admitted if
+// nothing else arrives for the key; when no wait would help (limit 0, cost above the limit) it is
+// about a window. Cost 0 tells what a request of cost 1 would get.
 void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict);
 // Gives back what a verdict charged, where it still stands (AUTH_COUNT, refused later on the way).

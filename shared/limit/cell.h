@@ -1,0 +1,49 @@
+// One cell of the limit table: a cache line of eight words.
+//
+//   word 0  owner: 44 bits of the keyed fingerprint, 1 bit "confirmed", 19 bits claim number
+//   word 1  last: the latest epoch in which anyone charged here (full width, never goes back)
+//   2 to 7  the counts, as window.h or ring.h lay them out
+//
+// Every claim (a newcomer's takeover of a dead cell, or the same key's return after its counts
+// died) changes the claim number, so that whoever judged the cell by an older owner word fails his
+// CAS. Thread: any process; all words are atomics, a death between two steps leaves a valid cell.
+#ifndef VALVECHAIN_LIMIT_CELL_H
+#define VALVECHAIN_LIMIT_CELL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CELL_WORDS       8
+#define CELL_COUNT_WORDS 6
+
+struct cell {
+    _Alignas(64) _Atomic uint64_t owner;
+    _Atomic uint64_t last;
+    _Atomic uint64_t counts[CELL_COUNT_WORDS];
+};
+_Static_assert(sizeof(struct cell) == 64, "a cell is one cache line");
+_Static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "words are lock-free");
+
+#define OWNER_CONFIRMED   (UINT64_C(1) << 19)
+#define OWNER_CLAIM_MASK  (OWNER_CONFIRMED - 1)
+#define OWNER_PRINT_SHIFT 20 // everything below is not the fingerprint
+
+// The owner word after a claim of a cell that had `previous`. Never 0, which means "never used".
+static inline uint64_t owner_claimed(uint64_t print, uint64_t previous, bool confirmed)
+{
+    uint64_t claim = (previous + 1) & OWNER_CLAIM_MASK;
+    return print << OWNER_PRINT_SHIFT | (confirmed ? OWNER_CONFIRMED : 0) | (claim ? claim : 1);
+}
+static inline bool owner_is(uint64_t owner, uint64_t print)
+{
+    return owner >> OWNER_PRINT_SHIFT == print;
+}
+
+// What was seen in a cell at one moment, as far as it is still live.
+struct cell_reading {
+    uint64_t used;
+    uint64_t words[CELL_COUNT_WORDS]; // live counts by word, for figures
+};
+
+#endif

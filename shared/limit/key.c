@@ -1,0 +1,81 @@
+#include "limit/key.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#define INLINE_MAX  64 // longer texts go in as their hash
+#define PARTS_BYTES (4 * (INLINE_MAX + 2))
+
+_Static_assert(crypto_shorthash_KEYBYTES == SEGMENT_KEY_BYTES, "the segment's key is SipHash's");
+_Static_assert(crypto_shorthash_BYTES == sizeof(uint64_t), "a hash is one word");
+
+uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts)
+{
+    if (!(key_parts & LIMIT_KEY_CALLER)) {
+        return key_parts;
+    }
+    uint32_t caller = facts->subject_len > 0   ? LIMIT_KEY_SUBJECT
+                      : facts->api_key_len > 0 ? LIMIT_KEY_API_KEY
+                                               : LIMIT_KEY_CLIENT;
+    return (key_parts & ~(uint32_t)LIMIT_KEY_CALLER) | caller;
+}
+
+static uint64_t sip_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const void *bytes, size_t len)
+{
+    uint64_t hash;
+    crypto_shorthash((unsigned char *)&hash, bytes, len, hash_key);
+    return hash;
+}
+
+// Each part begins with its kind and its length, so that no two keys have the same bytes.
+static size_t put_part(const uint8_t hash_key[SEGMENT_KEY_BYTES], uint32_t kind, const void *bytes,
+                       size_t len, uint8_t *out)
+{
+    uint64_t hash;
+    out[0] = (uint8_t)kind;
+    out[1] = (uint8_t)len;
+    if (len > INLINE_MAX) {
+        hash = sip_hash(hash_key, bytes, len);
+        out[1] = UINT8_MAX;
+        bytes = &hash;
+        len = sizeof(hash);
+    }
+    if (len > 0) {
+        memcpy(out + 2, bytes, len);
+    }
+    return 2 + len;
+}
+
+static size_t put_client(const struct address *client, uint32_t ipv6_prefix_bits, uint8_t *out)
+{
+    struct address masked = *client;
+    address_mask(&masked, address_client_bits(client, ipv6_prefix_bits));
+    out[0] = LIMIT_KEY_CLIENT;
+    out[1] = masked.family;
+    size_t len = masked.family == 4 ? 4 : sizeof(masked.bytes);
+    memcpy(out + 2, masked.bytes, len);
+    return 2 + len;
+}
+
+uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
+                  uint32_t parts, uint32_t ipv6_prefix_bits)
+{
+    uint8_t bytes[PARTS_BYTES];
+    size_t len = 0;
+    if (parts & LIMIT_KEY_CLIENT) {
+        len += put_client(&facts->client, ipv6_prefix_bits, bytes + len);
+    }
+    if (parts & LIMIT_KEY_SUBJECT) {
+        len +=
+            put_part(hash_key, LIMIT_KEY_SUBJECT, facts->subject, facts->subject_len, bytes + len);
+    }
+    if (parts & LIMIT_KEY_API_KEY) {
+        len +=
+            put_part(hash_key, LIMIT_KEY_API_KEY, facts->api_key, facts->api_key_len, bytes + len);
+    }
+    if (parts & LIMIT_KEY_ROUTE) {
+        size_t route_len = facts->route ? strlen(facts->route) : 0;
+        len += put_part(hash_key, LIMIT_KEY_ROUTE, facts->route, route_len, bytes + len);
+    }
+    return sip_hash(hash_key, bytes, len);
+}

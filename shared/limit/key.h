@@ -1,0 +1,14 @@
+// The keyed hash of what a policy counts by: SipHash under the segment's key, so that nobody can
+// choose colliding keys. Thread: any.
+#ifndef VALVECHAIN_LIMIT_KEY_H
+#define VALVECHAIN_LIMIT_KEY_H
+
+#include "limit/limit.h"
+
+// LIMIT_KEY_CALLER becomes what it stands for with these facts; other parts stay.
+uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts);
+// `parts` from key_parts_of. A part the request does not have counts as an empty one.
+uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
+                  uint32_t parts, uint32_t ipv6_prefix_bits);
+
+#endif

@@ -1,0 +1,161 @@
+#include "limit/layout.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "limit/match.h"
+#include "limit/policy.h"
+#include "limit/table.h"
+
+#define EXTENT_MIN      (2 * TABLE_WAYS) // one set of cells and as many overflow cells
+#define OVERFLOW_SHARE  32               // one cell in so many is an overflow cell
+#define OVERFLOW_MIN    4
+#define EXTENTS_MAX     (POLICY_RETIRED_MAX + 2 * LIMIT_POLICIES_MAX)
+#define SHARE_NUMERATOR 3 // of four quarters
+
+struct extents { // occupied, sorted by `first`
+    uint32_t n;
+    struct policy_range items[EXTENTS_MAX];
+};
+
+static void occupy(struct extents *extents, uint32_t first, uint32_t n)
+{
+    uint32_t at = extents->n++;
+    for (; at > 0 && extents->items[at - 1].first > first; at--) {
+        extents->items[at] = extents->items[at - 1];
+    }
+    extents->items[at] = (struct policy_range){.first = first, .n = n};
+}
+
+// The smallest gap that has `wanted` cells, else the largest there is.
+static struct policy_range find_gap(const struct extents *extents, uint64_t cells, uint64_t wanted)
+{
+    struct policy_range best = {0};
+    uint64_t from = 0;
+    for (uint32_t i = 0; i <= extents->n; i++) {
+        uint64_t to = i < extents->n ? extents->items[i].first : cells;
+        uint64_t size = to > from ? to - from : 0;
+        bool better = best.n >= wanted ? size >= wanted && size < best.n : size > best.n;
+        if (better) {
+            best = (struct policy_range){.first = (uint32_t)from, .n = (uint32_t)size};
+        }
+        if (i < extents->n) {
+            uint64_t end = (uint64_t)extents->items[i].first + extents->items[i].n;
+            from = end > from ? end : from;
+        }
+    }
+    return best;
+}
+
+static struct policy_range extent_of(const struct limit_policy *policy)
+{
+    return (struct policy_range){.first = policy->first_cell,
+                                 .n = policy->n_cells + policy->n_overflow_cells};
+}
+
+static void set_extent(struct limit_policy *policy, uint32_t first, uint32_t n)
+{
+    uint32_t overflow = n / OVERFLOW_SHARE > OVERFLOW_MIN ? n / OVERFLOW_SHARE : OVERFLOW_MIN;
+    policy->first_cell = first;
+    policy->n_cells = (n - overflow) / TABLE_WAYS * TABLE_WAYS;
+    policy->overflow_cell = first + policy->n_cells;
+    policy->n_overflow_cells = n - policy->n_cells;
+}
+
+static const struct limit_policy *find_identity(const struct limit_policy *policies, uint32_t n,
+                                                uint64_t identity)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (policies[i].identity == identity) {
+            return &policies[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_sound(const struct limit_policy_set *set)
+{
+    if (set->n > LIMIT_POLICIES_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < set->n; i++) {
+        const struct limit_policy *policy = &set->policies[i];
+        if (!policy_is_sound(policy) || policy->identity != policy_identity(policy) ||
+            find_identity(set->policies, i, policy->identity)) {
+            return false;
+        }
+    }
+    struct matcher matcher;
+    matcher_init(&matcher, set->policies, set->n);
+    return matcher_most(&matcher) <= LIMIT_MATCHED_MAX;
+}
+
+// Carries retired ranges over and retires those of policies that are gone.
+static int retire(const struct policy_book *current, uint64_t left_generation,
+                  struct policy_book *next, struct extents *extents)
+{
+    for (uint32_t i = 0; i < current->n_retired; i++) {
+        if (current->retired[i].retired_in > left_generation) {
+            next->retired[next->n_retired++] = current->retired[i];
+            occupy(extents, current->retired[i].first, current->retired[i].n);
+        }
+    }
+    for (uint32_t i = 0; i < current->n; i++) {
+        struct policy_range range = extent_of(&current->policies[i]);
+        occupy(extents, range.first, range.n);
+        if (find_identity(next->policies, next->n, current->policies[i].identity)) {
+            continue;
+        }
+        if (next->n_retired == POLICY_RETIRED_MAX) {
+            return -ENOSPC;
+        }
+        range.retired_in = next->generation;
+        next->retired[next->n_retired++] = range;
+    }
+    return 0;
+}
+
+static int place_new(const struct policy_book *current, uint64_t cells, struct policy_book *next,
+                     struct extents *extents)
+{
+    uint64_t weights = 0;
+    for (uint32_t i = 0; i < next->n; i++) {
+        weights += next->policies[i].weight ? next->policies[i].weight : 1;
+    }
+    for (uint32_t i = 0; i < next->n; i++) {
+        struct limit_policy *policy = &next->policies[i];
+        const struct limit_policy *old =
+            find_identity(current->policies, current->n, policy->identity);
+        if (old) {
+            policy->first_cell = old->first_cell;
+            policy->n_cells = old->n_cells;
+            policy->overflow_cell = old->overflow_cell;
+            policy->n_overflow_cells = old->n_overflow_cells;
+            continue;
+        }
+        uint64_t weight = policy->weight ? policy->weight : 1;
+        uint64_t wanted = cells * SHARE_NUMERATOR / 4 * weight / weights;
+        wanted = wanted > EXTENT_MIN ? wanted : EXTENT_MIN;
+        struct policy_range gap = find_gap(extents, cells, wanted);
+        uint64_t n = gap.n < wanted ? gap.n : wanted;
+        if (n < EXTENT_MIN) {
+            return -ENOSPC;
+        }
+        set_extent(policy, gap.first, (uint32_t)n);
+        occupy(extents, gap.first, (uint32_t)n);
+    }
+    return 0;
+}
+
+int layout_place(const struct policy_book *current, const struct limit_policy_set *set,
+                 uint64_t cells, uint64_t left_generation, struct policy_book *ret_next)
+{
+    if (!is_sound(set) || cells > UINT32_MAX) {
+        return -EINVAL;
+    }
+    struct extents extents = {0};
+    *ret_next = (struct policy_book){.generation = current->generation + 1, .n = set->n};
+    memcpy(ret_next->policies, set->policies, set->n * sizeof(set->policies[0]));
+    int r = retire(current, left_generation, ret_next, &extents);
+    return r < 0 ? r : place_new(current, cells, ret_next, &extents);
+}

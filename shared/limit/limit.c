@@ -1,0 +1,250 @@
+// The decision: all matching policies are charged, or none.
+//
+// One try goes through the steps in this order: look at every policy's cell; charge every policy
+// (each adds, then sums again); see that every cell still is the key's; and only then read the
+// clock, once: it must lie in the epoch that each policy was charged in, and is the instant of
+// admission. A try that fails in any step takes back what it charged. The clock's previous reading
+// serves as the guess at the epoch, so that a decision reads the clock once.
+#include "limit/limit.h"
+
+#include <errno.h>
+
+#include "limit/key.h"
+#include "limit/view.h"
+
+#define TRIES_MAX         8
+#define TRIES_WITH_SHADOW 4
+#define CONTENDED_WAIT_NS NS_PER_MS
+
+struct trial { // one matching policy
+    struct meter *meter;
+    struct table_key key;
+    struct table_place place;
+    struct cell_reading reading;
+    struct meter_charge charge;
+    uint64_t hash;
+    uint32_t policy, parts, ipv6_prefix_bits;
+    bool shadow, denied, charged;
+    bool ignored; // a shadow policy that could not be charged and must not be in the way
+};
+struct decision {
+    struct limit_view *view;
+    struct trial trials[LIMIT_MATCHED_MAX];
+    uint32_t n;
+    uint64_t cost, now_ns;
+    bool needs_clock;    // the guess would be too old for a ring
+    bool enforcing_only; // shadow policies have cost enough tries
+};
+enum outcome { OUTCOME_AGAIN, OUTCOME_DENIED, OUTCOME_ADMITTED };
+
+// One SipHash for all policies that count by the same key.
+static uint64_t hash_of(const struct decision *decision, const struct trial *trial,
+                        const struct limit_facts *facts)
+{
+    for (const struct trial *other = decision->trials; other < trial; other++) {
+        if (other->parts == trial->parts && other->ipv6_prefix_bits == trial->ipv6_prefix_bits) {
+            return other->hash;
+        }
+    }
+    return key_hash(decision->view->hash_key, facts, trial->parts, trial->ipv6_prefix_bits);
+}
+
+static void find_policies(struct decision *decision, const struct limit_facts *facts)
+{
+    struct limit_view *view = decision->view;
+    uint64_t bits = matcher_bits(&view->matcher, view->book.policies, facts);
+    for (; bits != 0 && decision->n < LIMIT_MATCHED_MAX; bits &= bits - 1) {
+        uint32_t index = (uint32_t)__builtin_ctzll(bits);
+        const struct limit_policy *policy = &view->book.policies[index];
+        struct trial *trial = &decision->trials[decision->n++];
+        trial->meter = &view->meters[index];
+        trial->policy = index;
+        trial->shadow = policy->mode == LIMIT_SHADOW;
+        trial->parts = key_parts_of(facts, policy->key_parts);
+        trial->ipv6_prefix_bits = policy->ipv6_prefix_bits;
+        trial->hash = hash_of(decision, trial, facts);
+        trial->key = table_key_of(&trial->meter->range, trial->hash);
+        trial->charged = false;
+        __builtin_prefetch(table_way(&trial->key, 0), 1);
+        decision->needs_clock |= trial->meter->is_ring;
+    }
+}
+
+// Looks without changing anything, and says for each policy whether it would refuse.
+static int weigh(struct decision *decision, bool *ret_refused)
+{
+    uint64_t cost = decision->cost ? decision->cost : 1;
+    *ret_refused = false;
+    for (uint32_t i = 0; i < decision->n; i++) {
+        struct trial *trial = &decision->trials[i];
+        meter_set_clock(trial->meter, decision->now_ns);
+        trial->ignored = decision->enforcing_only && trial->shadow;
+        if (trial->ignored) {
+            trial->place = (struct table_place){0};
+        } else {
+            table_find(&trial->key, meter_live_from(trial->meter), &trial->place);
+        }
+        if (!trial->place.cell) {
+            trial->reading = (struct cell_reading){0};
+        } else {
+            int r = meter_look(trial->meter, trial->place.cell, &trial->reading);
+            if (r < 0) {
+                return r;
+            }
+        }
+        trial->denied = trial->reading.used + cost > trial->meter->limit;
+        *ret_refused |= trial->denied && !trial->shadow;
+    }
+    return 0;
+}
+
+static void take_back_all(struct decision *decision)
+{
+    for (uint32_t i = 0; i < decision->n; i++) {
+        struct trial *trial = &decision->trials[i];
+        if (trial->charged) {
+            meter_take_back(trial->meter, trial->place.cell, decision->cost, &trial->charge);
+            trial->charged = false;
+        }
+    }
+}
+
+static int charge_all(struct decision *decision)
+{
+    for (uint32_t i = 0; i < decision->n; i++) {
+        struct trial *trial = &decision->trials[i];
+        if (trial->denied || trial->ignored) {
+            continue; // a shadow policy: what it would refuse does not count there
+        }
+        int r = table_claim(&trial->key, meter_live_from(trial->meter), &trial->place);
+        if (r == 0) {
+            r = meter_charge(trial->meter, trial->place.cell, decision->cost, &trial->charge,
+                             &trial->reading);
+        }
+        trial->charged = r == 0;
+        if (r == -EDQUOT && trial->shadow) {
+            trial->denied = true;
+        } else if (r < 0) {
+            return r;
+        }
+    }
+    for (uint32_t i = 0; i < decision->n; i++) {
+        const struct trial *trial = &decision->trials[i];
+        if (trial->charged && !table_stands(&trial->key, &trial->place)) {
+            return -EAGAIN;
+        }
+    }
+    return 0;
+}
+
+static bool is_in_epoch(const struct decision *decision)
+{
+    for (uint32_t i = 0; i < decision->n; i++) {
+        const struct trial *trial = &decision->trials[i];
+        if (!trial->ignored && !meter_has(trial->meter, decision->now_ns)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum outcome try_once(struct decision *decision)
+{
+    bool refused;
+    if (weigh(decision, &refused) < 0) {
+        return OUTCOME_AGAIN;
+    }
+    if (!refused && decision->cost > 0 && charge_all(decision) < 0) {
+        take_back_all(decision);
+        return OUTCOME_AGAIN;
+    }
+    decision->now_ns = view_now_ns(decision->view);
+    if (!is_in_epoch(decision)) {
+        take_back_all(decision);
+        return OUTCOME_AGAIN;
+    }
+    return refused ? OUTCOME_DENIED : OUTCOME_ADMITTED;
+}
+
+static void fill_charge(const struct decision *decision, const struct trial *trial,
+                        struct limit_charge *ret_charge)
+{
+    const struct meter *meter = trial->meter;
+    uint64_t used = trial->reading.used, cost = decision->cost ? decision->cost : 1;
+    uint64_t to_free = trial->denied ? used + cost - meter->limit : 1;
+    uint64_t freed_ns = trial->denied || used > 0 ? meter_freed_ns(meter, &trial->reading, to_free)
+                                                  : decision->now_ns;
+    *ret_charge = (struct limit_charge){.policy = (uint16_t)trial->policy,
+                                        .shadow = trial->shadow,
+                                        .denied = trial->denied,
+                                        .limit = meter->limit,
+                                        .remaining = meter->limit > used ? meter->limit - used : 0,
+                                        .reset_ns = freed_ns - decision->now_ns};
+    if (trial->charged) {
+        ret_charge->cell = (uint32_t)(trial->place.cell - decision->view->cells);
+        ret_charge->bucket = trial->charge.bucket;
+        ret_charge->tag = trial->charge.tag;
+        ret_charge->cost = (uint32_t)decision->cost;
+    }
+}
+
+static void fill_verdict(const struct decision *decision, enum outcome outcome,
+                         struct limit_verdict *ret_verdict)
+{
+    ret_verdict->admitted = outcome == OUTCOME_ADMITTED;
+    ret_verdict->contended = outcome == OUTCOME_AGAIN;
+    ret_verdict->n = (uint16_t)decision->n;
+    ret_verdict->denied_by = 0;
+    ret_verdict->retry_after_ns = ret_verdict->contended ? CONTENDED_WAIT_NS : 0;
+    ret_verdict->generation = decision->view->generation;
+    ret_verdict->overflow_cells_used = 0;
+    for (uint32_t i = 0; i < decision->n; i++) {
+        const struct trial *trial = &decision->trials[i];
+        fill_charge(decision, trial, &ret_verdict->charges[i]);
+        ret_verdict->overflow_cells_used += trial->place.overflow;
+        if (outcome == OUTCOME_DENIED && trial->denied && !trial->shadow &&
+            ret_verdict->charges[i].reset_ns > ret_verdict->retry_after_ns) {
+            ret_verdict->retry_after_ns = ret_verdict->charges[i].reset_ns;
+            ret_verdict->denied_by = (uint16_t)i;
+        }
+    }
+}
+
+void limit_decide(struct limit_view *view, const struct limit_facts *facts,
+                  struct limit_verdict *ret_verdict)
+{
+    limit_refresh(view);
+    struct decision decision;
+    decision.view = view;
+    decision.n = 0;
+    decision.cost = facts->cost;
+    decision.needs_clock = decision.enforcing_only = false;
+    find_policies(&decision, facts);
+    decision.now_ns =
+        decision.needs_clock || view->hint_ns == 0 ? view_now_ns(view) : view->hint_ns;
+    enum outcome outcome = decision.n == 0 ? OUTCOME_ADMITTED : OUTCOME_AGAIN;
+    for (int tries = 0; tries < TRIES_MAX && outcome == OUTCOME_AGAIN; tries++) {
+        if (tries > 0) {
+            decision.now_ns = view_now_ns(view);
+            decision.enforcing_only = tries >= TRIES_WITH_SHADOW;
+        }
+        outcome = try_once(&decision);
+    }
+    view->hint_ns = decision.now_ns;
+    fill_verdict(&decision, outcome, ret_verdict);
+}
+
+void limit_refund(struct limit_view *view, const struct limit_verdict *verdict)
+{
+    if (!verdict->admitted || verdict->generation != view->generation) {
+        return; // cells may belong to another policy by now: it stays charged until it ages out
+    }
+    for (uint32_t i = 0; i < verdict->n; i++) {
+        const struct limit_charge *charge = &verdict->charges[i];
+        if (charge->cost > 0 && charge->cell < view->n_cells && charge->policy < view->book.n) {
+            struct meter_charge taken = {.bucket = charge->bucket, .tag = charge->tag};
+            meter_take_back(&view->meters[charge->policy], &view->cells[charge->cell], charge->cost,
+                            &taken);
+        }
+    }
+}

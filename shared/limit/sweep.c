@@ -1,0 +1,53 @@
+// The owner's chores on the table. Correctness needs neither of them.
+#include "limit/limit.h"
+#include "limit/view.h"
+
+#define SAMPLE_MAX 4096
+
+static uint64_t live_from_now(struct meter *meter, uint64_t now_ns)
+{
+    struct meter at = *meter;
+    meter_set_clock(&at, now_ns);
+    return meter_live_from(&at);
+}
+
+uint32_t limit_sweep(struct limit_view *view, uint32_t budget)
+{
+    limit_refresh(view);
+    uint32_t freed = 0;
+    uint64_t now_ns = view_now_ns(view); // before any cell is looked at
+    while (budget > 0 && view->book.n > 0) {
+        struct meter *meter = &view->meters[view->sweep_policy];
+        const struct limit_policy *policy = &view->book.policies[view->sweep_policy];
+        uint64_t live_from = live_from_now(meter, now_ns);
+        for (; budget > 0 && view->sweep_cell < policy->n_cells; budget--) {
+            freed += table_free_dead(meter->range.cells + view->sweep_cell++, live_from);
+        }
+        if (view->sweep_cell < policy->n_cells) {
+            break;
+        }
+        view->sweep_cell = 0;
+        if (++view->sweep_policy == view->book.n) {
+            view->sweep_policy = 0;
+            break; // once around is enough
+        }
+    }
+    return freed;
+}
+
+void limit_fill(const struct limit_view *view, struct limit_fill *ret_fill)
+{
+    *ret_fill = (struct limit_fill){0};
+    uint64_t now_ns = view_now_ns(view);
+    for (uint32_t i = 0; i < view->book.n; i++) {
+        struct meter meter = view->meters[i];
+        uint64_t live_from = live_from_now(&meter, now_ns);
+        uint32_t n = view->book.policies[i].n_cells;
+        uint32_t step = (n + SAMPLE_MAX - 1) / SAMPLE_MAX, seen = 0, live = 0;
+        for (uint32_t cell = 0; cell < n; cell += step, seen++) {
+            live += atomic_load(&meter.range.cells[cell].last) >= live_from;
+        }
+        ret_fill->cells += n;
+        ret_fill->live += (uint64_t)live * n / seen;
+    }
+}

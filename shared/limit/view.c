@@ -1,0 +1,135 @@
+#include "limit/view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct segment_section_spec limit_table_section_spec(uint64_t cells)
+{
+    const size_t layout[] = {sizeof(struct cell), offsetof(struct cell, counts), TABLE_WAYS,
+                             OWNER_PRINT_SHIFT};
+    return (struct segment_section_spec){
+        .name = LIMIT_TABLE_SECTION,
+        .bytes = cells * sizeof(struct cell),
+        .layout_hash = segment_layout_hash(layout, sizeof(layout) / sizeof(layout[0])),
+        .parameter = "LIMIT_TABLE_CELLS"};
+}
+
+struct segment_section_spec limit_policy_section_spec(void)
+{
+    return (struct segment_section_spec){.name = LIMIT_POLICY_SECTION,
+                                         .bytes = policy_store_bytes(),
+                                         .layout_hash = policy_store_layout_hash()};
+}
+
+static int take_over(struct limit_view *view)
+{
+    int r = policy_store_read(view->store, view->n_cells, &view->scratch);
+    if (r < 0) {
+        return r;
+    }
+    view->book = view->scratch;
+    view->generation = view->book.generation;
+    matcher_init(&view->matcher, view->book.policies, view->book.n);
+    for (uint32_t i = 0; i < view->book.n; i++) {
+        meter_init(&view->meters[i], &view->book.policies[i], view->cells);
+    }
+    view->sweep_policy = view->sweep_cell = 0;
+    if (!view->read_only) {
+        policy_store_acknowledge(view->store, &view->actor, view->generation);
+    }
+    return 0;
+}
+
+void limit_refresh(struct limit_view *view)
+{
+    uint64_t generation = policy_store_generation(view->store);
+    if (__builtin_expect(generation != view->generation, 0) && take_over(view) < 0) {
+        view->generation = generation; // damaged: go on with the policies we have
+    }
+}
+
+int view_init(struct limit_view *view, struct cell *cells, uint64_t n_cells,
+              struct policy_store *store, const struct policy_actor *actor,
+              const uint8_t hash_key[SEGMENT_KEY_BYTES])
+{
+    view->cells = cells;
+    view->n_cells = n_cells;
+    view->store = store;
+    view->read_only = actor == NULL;
+    memcpy(view->hash_key, hash_key, SEGMENT_KEY_BYTES);
+    if (actor) {
+        view->actor = *actor;
+        policy_store_acknowledge(store, actor, 0); // holds everything back until we have a copy
+    }
+    return take_over(view);
+}
+
+static bool slot_holder_is_alive(void *segment, uint32_t slot, uint32_t generation)
+{
+    return slot_is_alive(segment, slot, generation);
+}
+
+int limit_attach(struct segment *segment, struct slot *slot, struct limit_view **ret_view)
+{
+    uint64_t table_bytes, policy_bytes;
+    struct cell *cells = segment_section(segment, LIMIT_TABLE_SECTION, &table_bytes);
+    struct policy_store *store = segment_section(segment, LIMIT_POLICY_SECTION, &policy_bytes);
+    if (!cells || !store || policy_bytes < policy_store_bytes()) {
+        return -ENOENT;
+    }
+    struct limit_view *view = aligned_alloc(64, (sizeof(*view) + 63) / 64 * 64);
+    if (!view) {
+        return -ENOMEM;
+    }
+    memset(view, 0, sizeof(*view));
+    struct policy_actor actor = {.is_alive = slot_holder_is_alive, .arg = segment};
+    if (slot) {
+        actor.slot = slot_index(slot);
+        actor.generation = slot_generation(slot);
+    }
+    int r = view_init(view, cells, table_bytes / sizeof(struct cell), store, slot ? &actor : NULL,
+                      segment_hash_key(segment));
+    if (r < 0) {
+        limit_detach(&view);
+        return r;
+    }
+    *ret_view = view;
+    return 0;
+}
+
+void limit_detach(struct limit_view **view)
+{
+    if (!view || !*view) {
+        return;
+    }
+    if (!(*view)->read_only) {
+        policy_store_leave((*view)->store, &(*view)->actor);
+    }
+    free(*view);
+    *view = NULL;
+}
+
+int limit_publish(struct limit_view *view, const struct limit_policy_set *set,
+                  enum limit_publish_rule rule)
+{
+    if (view->read_only) {
+        return -EROFS;
+    }
+    limit_refresh(view); // so that we do not hold our own ranges back
+    int r = policy_store_publish(view->store, &view->actor, view->n_cells, set, rule);
+    if (r == 0) {
+        limit_refresh(view);
+    }
+    return r;
+}
+
+uint64_t limit_generation(const struct limit_view *view)
+{
+    return view->generation;
+}
+
+const struct limit_policy *limit_policy_at(const struct limit_view *view, uint32_t index)
+{
+    return index < view->book.n ? &view->book.policies[index] : NULL;
+}

@@ -1,0 +1,42 @@
+// One process's eye on the table: its private copy of the policies, and a meter for each.
+// Inside of shared/limit; tests build one over plain memory (view_init) with a clock of their own.
+#ifndef VALVECHAIN_LIMIT_VIEW_H
+#define VALVECHAIN_LIMIT_VIEW_H
+
+#include "base/clock.h"
+#include "limit/limit.h"
+#include "limit/match.h"
+#include "limit/meter.h"
+#include "limit/policy_store.h"
+
+struct limit_view {
+    struct cell *cells;
+    uint64_t n_cells;
+    struct policy_store *store;
+    struct policy_actor actor;
+    bool read_only; // no slot: nothing is written
+    uint8_t hash_key[SEGMENT_KEY_BYTES];
+    uint64_t (*clock_ns)(void *arg); // NULL: CLOCK_MONOTONIC
+    void *clock_arg;
+    uint64_t hint_ns; // the clock's latest reading; only ever behind
+
+    uint64_t generation;
+    struct matcher matcher;
+    struct meter meters[LIMIT_POLICIES_MAX];
+    struct policy_book book;
+    struct policy_book scratch; // being read
+
+    uint32_t sweep_policy, sweep_cell;
+};
+
+static inline uint64_t view_now_ns(const struct limit_view *view)
+{
+    return view->clock_ns ? view->clock_ns(view->clock_arg) : clock_mono_ns();
+}
+// Over memory of the caller: `cells` and a store of policy_store_bytes(), both zeroed at first.
+// Takes the active policies over; -EPROTO as limit_attach.
+int view_init(struct limit_view *view, struct cell *cells, uint64_t n_cells,
+              struct policy_store *store, const struct policy_actor *actor,
+              const uint8_t hash_key[SEGMENT_KEY_BYTES]);
+
+#endif

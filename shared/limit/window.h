@@ -1,0 +1,62 @@
+// Strict sliding window over one cell: never more than the limit in any trailing window.
+//
+// Time is cut into epochs (sub-buckets). A count word holds a tag of 8 bits or more, which names a
+// group of consecutive epochs, and one lane for each epoch of the group: 42 sub-buckets for limits
+// up to 255, 30 up to 2047, 24 up to 16383, 18 up to 65535. The window spans five of the six groups
+// and the oldest epoch counts in full, so what is summed always covers the whole trailing window.
+//
+// To admit: charge (check the sum, add by CAS, sum again), then let the table re-read the owner,
+// and only then read the clock: the reading must lie in the charged epoch, and is the instant of
+// admission. Otherwise take back. That order is what makes the bound strict; see window.c.
+//
+// Pure: no clock of its own, no segment. Thread: any process, one `struct window` each.
+#ifndef VALVECHAIN_LIMIT_WINDOW_H
+#define VALVECHAIN_LIMIT_WINDOW_H
+
+#include "limit/cell.h"
+
+#define WINDOW_LIMIT_MAX 65535U // what a lane can count
+
+struct window {
+    // Fixed by the policy.
+    uint64_t limit, bucket_ns;
+    uint32_t count_bits, lanes, tag_shift;
+    uint32_t span; // epochs in the window
+    uint64_t lane_max, even_lanes, all_lanes;
+    // Fixed for one epoch (window_set_clock).
+    uint64_t epoch, start_ns, end_ns;
+    uint64_t live_from; // epochs below are dead; above 0 always, so that a zero `last` is dead
+    uint64_t tags[CELL_COUNT_WORDS], masks[CELL_COUNT_WORDS]; // tags stand above the lanes
+    uint32_t slot, shift;                                     // where this epoch counts
+};
+
+// Bits of a count for a limit: 8, 11, 14 or 16; 0 when the limit is beyond all of them.
+uint32_t window_count_bits(uint64_t limit_max);
+void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uint64_t window_ns);
+// Moves to the epoch of `now_ns`. Cheap when it is the present one.
+void window_set_clock(struct window *window, uint64_t now_ns);
+static inline bool window_has(const struct window *window, uint64_t now_ns)
+{
+    return now_ns - window->start_ns < window->end_ns - window->start_ns;
+}
+
+// Sums what is live. -EAGAIN: somebody's clock is ahead of the window's, set a fresh one.
+int window_look(const struct cell *cell, const struct window *window,
+                struct cell_reading *ret_reading);
+// Adds `cost` to the present epoch and sums again. -EDQUOT: it would not fit (nothing is charged;
+// `ret_reading` tells what is there). -EAGAIN: the clock is behind, nothing is charged.
+int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
+                  struct cell_reading *ret_reading);
+// Takes `cost` back from the sub-bucket it was charged to, if that still stands.
+void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t tag,
+                      uint64_t cost);
+static inline uint32_t window_bucket(const struct window *window)
+{
+    return window->slot | window->shift << 8;
+}
+// The instant at which `count` (1 or more) of what was read will have aged out; end of the present
+// window when less than that is there.
+uint64_t window_freed_ns(const struct window *window, const struct cell_reading *reading,
+                         uint64_t count);
+
+#endif
