@@ -84,7 +84,7 @@ give_back() {
     fi
 }
 
-c_files() { find services shared examples tests proto -name '*.[ch]' | sort; }
+c_files() { find services shared examples tests proto tools -name '*.[ch]' | sort; }
 shell_files() {
     printf '%s\n' dev .ci/run dev.d/*.sh
     find tests -name '*.sh'
