@@ -78,7 +78,7 @@ run_start() {
 
 run_demo() {
     say "Starting the demo backend (UPSTREAM_URL=http://... puts your own program there)"
-    run_start demo-backend build/release/bin/demo-backend
+    run_start demo-backend build/release/bin/demo-backend --control "$(free_port 3900)"
     local line="" tries=0 name port
     until line=$(grep -s ' ready$' "$RUN_DIR/demo-backend.log"); do
         if [ $((tries += 1)) -gt 100 ] || ! kill -0 "${RUN_PID[demo-backend]}" 2>/dev/null; then
