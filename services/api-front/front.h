@@ -52,9 +52,8 @@ struct front {
     size_t n_requests;          // between the complete header and the end of the answer
 
     uv_timer_t tick; // one coarse tick judges every deadline of the process
-    uint64_t now_ms; // loop time of the last turn
-    uint64_t now_ns; // read once per turn of the loop
-    bool stopping;   // teardown has begun
+    unsigned ticks;
+    uint64_t random[2];
 };
 
 // What one tick of the process is: the grain of every deadline here.
@@ -67,7 +66,14 @@ int front_reload(struct service *service, void *state);
 void front_drain(struct service *service, void *state);
 void front_teardown(struct service *service, void *state);
 
-struct config_model_ref *front_model_get(struct front *front);            // + 1 reference
-void front_model_put(struct front *front, struct config_model_ref **ref); // NULL allowed
+// The loop's time, milliseconds; what all deadlines here are measured by.
+static inline uint64_t front_now_ms(const struct front *front)
+{
+    return uv_now(front->service->loop);
+}
+uint32_t front_random(struct front *front); // fast, for lots and request ids; no secret
+
+struct config_model_ref *front_model_get(struct front *front); // + 1 reference
+void front_model_put(struct config_model_ref **ref);           // NULL allowed
 
 #endif

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arena.h"
 #include "base/address.h"
 #include "breaker/breaker.h"
 #include "config/model.h"
@@ -54,6 +55,12 @@ enum answer_source { // who made the answer: label of metrics, field of the acce
     ANSWER_SYSTEM,
     ANSWER_GATEWAY,  // problem bodies of ours
     ANSWER_FALLBACK, // mock
+};
+
+enum request_stage {
+    REQUEST_HEADER,   // libmicrohttpd is reading it
+    REQUEST_BODY,     // header accepted, body coming
+    REQUEST_COMPLETE, // all of it is here
 };
 
 struct response_header {
@@ -111,6 +118,24 @@ struct request {
     // Measured.
     uint64_t start_ns, upstream_start_ns, first_byte_ns;
     uint64_t bytes_in, bytes_out;
+
+    // The transport's own (request.c, client.c, answer.c).
+    struct arena arena; // everything of the request, itself included
+    enum request_stage stage;
+    uint64_t line_ms; // when its first line was there, by the loop's clock
+    bool expects_continue;
+    bool asterisk;  // OPTIONS *
+    bool body_kept; // valve_enter waits for `body`
+    size_t body_cap;
+    uint64_t max_body_bytes;
+    size_t body_sent;                      // of `body`, handed to the exchange
+    uint64_t discarded;                    // bytes of the body that nobody wanted
+    const char *answer_type, *answer_body; // a complete answer of ours
+    size_t answer_body_len;
+    bool ready;     // in the client side's list of answers to be queued
+    bool cut_short; // the client did not get all of it
+    bool queued;    // the answer is libmicrohttpd's or was written raw
+    struct request *ready_next;
 };
 
 // The first header of this name (any case); NULL: none. The value is not NUL-terminated.

@@ -1,0 +1,228 @@
+#include "answer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "answer_header.h"
+#include "base/assert.h"
+#include "base/strbuf.h"
+#include "client.h"
+#include "exchange.h"
+#include "front.h"
+
+#define PROBLEM_TYPE      "application/problem+json"
+#define READER_BLOCK      32768 // libmicrohttpd asks for this much at a time
+#define REQUEST_ID_HEADER "X-Request-Id"
+
+int request_add_answer_header(struct request *request, const char *name, const char *value)
+{
+    struct response_header *header = request_alloc(request, sizeof(*header));
+    if (header == NULL) {
+        return -ENOMEM;
+    }
+    header->name = arena_copy(&request->arena, name, strlen(name));
+    header->value = arena_copy(&request->arena, value, strlen(value));
+    header->next = NULL;
+    if (header->name == NULL || header->value == NULL) {
+        return -ENOMEM;
+    }
+    struct response_header **end = &request->answer_headers;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = header;
+    return 0;
+}
+
+static void set_answered(struct request *request, unsigned status)
+{
+    ASSERT(!request->answered);
+    request->answered = true;
+    request->status = status;
+    client_answer_ready(request);
+}
+
+enum step answer_text(struct request *request, unsigned status, const char *content_type,
+                      const char *body, size_t len)
+{
+    char *copy = arena_copy(&request->arena, body, len);
+    request->answer_type = arena_copy(&request->arena, content_type, strlen(content_type));
+    request->answer_body = copy != NULL ? copy : "";
+    request->answer_body_len = copy != NULL ? len : 0;
+    set_answered(request, copy != NULL ? status : 500);
+    return STEP_ANSWERED;
+}
+
+static void add_member(struct strbuf *json, const char *name, const char *value)
+{
+    strbuf_printf(json, ",\"%s\":", name);
+    strbuf_json_string(json, value, strlen(value));
+}
+
+enum step answer_problem(struct request *request, unsigned status, const char *code,
+                         const char *title, const char *detail, const char *type,
+                         const char *extra_members)
+{
+    struct strbuf json = STRBUF_INIT;
+    strbuf_puts(&json, "{\"type\":");
+    const char *type_text = type != NULL ? type : "about:blank";
+    strbuf_json_string(&json, type_text, strlen(type_text));
+    add_member(&json, "title", title);
+    strbuf_printf(&json, ",\"status\":%u", status);
+    if (detail != NULL) {
+        add_member(&json, "detail", detail);
+    }
+    add_member(&json, "code", code);
+    add_member(&json, "requestId", request->request_id);
+    if (extra_members != NULL && extra_members[0] != '\0') {
+        strbuf_printf(&json, ",%s", extra_members);
+    }
+    strbuf_puts(&json, "}\n");
+    request->source = ANSWER_GATEWAY;
+    request->problem_code = code;
+    const char *text = strbuf_ok(&json) ? strbuf_text(&json) : "";
+    enum step step = answer_text(request, status, PROBLEM_TYPE, text, strlen(text));
+    strbuf_fini(&json);
+    return step;
+}
+
+void answer_upstream(struct request *request)
+{
+    request->source = ANSWER_UPSTREAM;
+    set_answered(request, request->exchange->answer.status);
+}
+
+static bool is_own_header(const struct request *request, const struct http_header *header)
+{
+    if (header->name_len == strlen(REQUEST_ID_HEADER) &&
+        strncasecmp(header->name, REQUEST_ID_HEADER, header->name_len) == 0) {
+        return true;
+    }
+    for (const struct response_header *own = request->answer_headers; own != NULL;
+         own = own->next) {
+        if (strcasecmp(own->name, header->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// An empty value is legal, but libmicrohttpd takes none: a blank means the same (RFC 9112 5.1).
+static const char *value_or_blank(const char *value)
+{
+    return value[0] != '\0' ? value : " ";
+}
+
+// Calls back for every header of the answer but those of framing and connection.
+static void each_header(const struct request *request,
+                        void (*each)(void *arg, const char *name, const char *value), void *arg)
+{
+    if (request->source == ANSWER_UPSTREAM) {
+        const struct upstream_answer *answer = &request->exchange->answer;
+        for (size_t i = 0; i < answer->n_headers; i++) {
+            if (answer_header_passes(answer->headers, answer->n_headers, i) &&
+                !is_own_header(request, &answer->headers[i])) {
+                each(arg, answer->headers[i].name, value_or_blank(answer->headers[i].value));
+            }
+        }
+    } else if (request->answer_type != NULL && request->answer_type[0] != '\0') {
+        each(arg, "Content-Type", request->answer_type);
+    }
+    for (const struct response_header *own = request->answer_headers; own != NULL;
+         own = own->next) {
+        each(arg, own->name, value_or_blank(own->value));
+    }
+    if (request->request_id[0] != '\0') {
+        each(arg, REQUEST_ID_HEADER, request->request_id);
+    }
+}
+
+static void add_to_response(void *arg, const char *name, const char *value)
+{
+    // A refusal is memory's; the answer is then short of that header.
+    (void)MHD_add_response_header(arg, name, value);
+}
+
+static ssize_t read_body(void *cls, uint64_t position, char *to, size_t cap)
+{
+    (void)position;
+    return client_read_answer(cls, to, cap);
+}
+
+static struct MHD_Response *response_of_upstream(struct request *request)
+{
+    struct exchange *x = request->exchange;
+    const struct upstream_answer *answer = &x->answer;
+    if (answer->framing == ANSWER_NO_BODY) {
+        uint64_t size = answer->length != UINT64_MAX ? answer->length : MHD_SIZE_UNKNOWN;
+        return MHD_create_response_from_callback(size, 1, read_body, request, NULL);
+    }
+    struct iovec pieces[2];
+    int n = body_peek(&x->in, pieces);
+    if (answer->complete && n <= 1) {
+        request->bytes_out = n == 0 ? 0 : pieces[0].iov_len;
+        return MHD_create_response_from_buffer(
+            request->bytes_out, n == 0 ? NULL : pieces[0].iov_base, MHD_RESPMEM_PERSISTENT);
+    }
+    uint64_t size = answer->framing == ANSWER_BY_LENGTH ? answer->length : MHD_SIZE_UNKNOWN;
+    return MHD_create_response_from_callback(size, READER_BLOCK, read_body, request, NULL);
+}
+
+struct MHD_Response *answer_response(struct request *request, bool closing)
+{
+    struct MHD_Response *response;
+    if (request->source == ANSWER_UPSTREAM) {
+        response = response_of_upstream(request);
+    } else {
+        // Persistent: it is read only while the request lives.
+        void *body = (void *)(uintptr_t)request->answer_body;
+        response =
+            MHD_create_response_from_buffer(request->answer_body_len, body, MHD_RESPMEM_PERSISTENT);
+        request->bytes_out = request->answer_body_len;
+    }
+    if (response == NULL) {
+        return NULL;
+    }
+    each_header(request, add_to_response, response);
+    if (closing) {
+        (void)MHD_add_response_header(response, "Connection", "close");
+    }
+    return response;
+}
+
+static void add_to_text(void *arg, const char *name, const char *value)
+{
+    strbuf_printf(arg, "%s: %s\r\n", name, value);
+}
+
+size_t answer_raw(const struct request *request, char *out, size_t cap)
+{
+    const char *body = request->answer_body;
+    size_t body_len = request->answer_body_len;
+    if (request->source == ANSWER_UPSTREAM) {
+        struct iovec pieces[2];
+        int n = body_peek(&request->exchange->in, pieces);
+        if (!request->exchange->answer.complete || n > 1) {
+            return 0;
+        }
+        body = n == 0 ? "" : pieces[0].iov_base;
+        body_len = n == 0 ? 0 : pieces[0].iov_len;
+    }
+    char date[40];
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+    struct strbuf text = STRBUF_INIT;
+    strbuf_printf(&text, "HTTP/1.1 %u %s\r\nDate: %s\r\n", request->status,
+                  MHD_get_reason_phrase_for(request->status), date);
+    each_header(request, add_to_text, &text);
+    strbuf_printf(&text, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body_len);
+    if (request->method_bit != HTTP_HEAD) {
+        strbuf_append(&text, body, body_len);
+    }
+    size_t len = strbuf_ok(&text) && text.len <= cap ? text.len : 0;
+    memcpy(out, strbuf_text(&text), len);
+    strbuf_fini(&text);
+    return len;
+}

@@ -1,0 +1,533 @@
+#include "client.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "base/assert.h"
+#include "counters.h"
+#include "exchange.h"
+#include "front.h"
+#include "listener.h"
+#include "request_life.h"
+#include "valves.h"
+
+// So long may a connection stay among libmicrohttpd's ready ones with nothing to do; one turn
+// costs about 0.1 us, suspending and resuming about 2 us.
+#define WAIT_TURNS   24
+#define WAIT_MS      3
+#define WAITING_MAX  64
+#define FAREWELL_MS  2000 // a client may take this long to read its last answer
+#define PEEK_FROM_MS 100  // requests younger than this are not looked after
+#define PEEK_EACH_MS 500
+
+static struct client *client_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static struct front *front_of(const struct client *client)
+{
+    return client->listener->front;
+}
+
+bool client_is_tls(const struct client *client)
+{
+    return client->listener->tls != NULL;
+}
+
+struct arena *client_arena(struct request *request)
+{
+    return &request->arena;
+}
+
+// ---- waiting --------------------------------------------------------------------------------
+
+static void end_wait(struct client *client)
+{
+    if (client->waiting) {
+        client->waiting = false;
+        client->listener->n_waiting--;
+    }
+    client->wait_turns = 0;
+}
+
+// Called by the handler or the content reader when there is nothing for libmicrohttpd to do.
+static void wait_for_more(struct client *client)
+{
+    struct listener *listener = client->listener;
+    uint64_t now_ms = front_now_ms(listener->front);
+    if (client->wait_turns == 0) {
+        client->wait_since_ms = now_ms;
+    }
+    client->wait_turns++;
+    if (client->wait_turns <= WAIT_TURNS && now_ms - client->wait_since_ms < WAIT_MS &&
+        (client->waiting || listener->n_waiting < WAITING_MAX)) {
+        listener->n_waiting += client->waiting ? 0 : 1;
+        client->waiting = true;
+        return;
+    }
+    end_wait(client);
+    client->suspended = true;
+    MHD_suspend_connection(client->connection);
+}
+
+static void suspend(struct client *client)
+{
+    end_wait(client);
+    client->suspended = true;
+    MHD_suspend_connection(client->connection);
+}
+
+static void resume(struct client *client)
+{
+    if (client->suspended) {
+        client->suspended = false;
+        MHD_resume_connection(client->connection);
+    }
+    listener_run_soon(client->listener);
+}
+
+void client_wake(struct request *request)
+{
+    if (request->client != NULL && !request->client->cut) {
+        resume(request->client);
+    }
+}
+
+void client_resume_for_stop(struct client *client)
+{
+    client->cut = true;
+    if (client->suspended) {
+        client->suspended = false;
+        MHD_resume_connection(client->connection);
+    }
+}
+
+// ---- ends -----------------------------------------------------------------------------------
+
+// Ends the connection whatever state it is in; libmicrohttpd sees a hang-up.
+static void cut(struct client *client)
+{
+    client->cut = true;
+    shutdown(client->fd, SHUT_RDWR);
+    resume(client);
+}
+
+static void cut_slow(struct client *client)
+{
+    counters_add(front_of(client)->valves, METRIC_INDEX_slow_clients, 1);
+    cut(client);
+}
+
+void client_close_when_idle(struct client *client)
+{
+    if (client->request == NULL && !client->cut) {
+        // What has arrived is still read, then the end is seen: no request is lost.
+        shutdown(client->fd, SHUT_RD);
+    }
+}
+
+// libmicrohttpd takes no answer while the request's body is coming. A complete answer is written
+// past it, as far as the socket takes it, and the rest of the body dropped for a moment, so that
+// the client can read the answer before the connection ends.
+static bool say_farewell(struct client *client)
+{
+    struct request *request = client->request;
+    struct front *front = front_of(client);
+    size_t len = answer_raw(request, (char *)front->scratch, FRONT_SCRATCH_BYTES);
+    if (len == 0) {
+        return false;
+    }
+    ssize_t sent = client_is_tls(client)
+                       ? listener_tls_send(client->connection, front->scratch, len)
+                       : send(client->fd, front->scratch, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 || (size_t)sent < len) {
+        return false;
+    }
+    if (!client_is_tls(client)) {
+        shutdown(client->fd, SHUT_WR);
+    }
+    request->queued = true;
+    request->bytes_out = request->answer_body_len;
+    client->farewell = true;
+    client->cut_at_ms = front_now_ms(front) + FAREWELL_MS;
+    resume(client);
+    return true;
+}
+
+// ---- answers --------------------------------------------------------------------------------
+
+void client_answer_ready(struct request *request)
+{
+    if (!request->ready && request->client != NULL) {
+        listener_add_ready(request->client->listener, request);
+    }
+}
+
+static uint64_t body_left(const struct request *request)
+{
+    if (request->stage == REQUEST_COMPLETE) {
+        return 0;
+    }
+    return request->chunked ? 0 : request->content_length - request->bytes_in;
+}
+
+static bool queue_now(struct client *client, bool closing)
+{
+    struct request *request = client->request;
+    closing = closing || front_of(client)->drain != NULL;
+    struct MHD_Response *response = answer_response(request, closing);
+    bool queued = response != NULL &&
+                  MHD_queue_response(client->connection, request->status, response) == MHD_YES;
+    if (response != NULL) {
+        MHD_destroy_response(response);
+    }
+    request->queued = true; // or never will be
+    client->taken_ms = front_now_ms(front_of(client));
+    if (!queued) {
+        cut(client);
+    }
+    return queued;
+}
+
+void client_queue_answer(struct request *request)
+{
+    struct client *client = request->client;
+    if (request->queued || client->cut) {
+        return;
+    }
+    if (request->stage == REQUEST_COMPLETE) {
+        end_wait(client);
+        queue_now(client, false);
+        resume(client);
+        return;
+    }
+    // The body goes on: what is left of it is dropped, or the connection ends with the answer.
+    if (body_left(request) > front_of(client)->params->body_discard_bytes &&
+        !say_farewell(client)) {
+        cut(client);
+        return;
+    }
+    resume(client);
+}
+
+ssize_t client_read_answer(struct request *request, char *to, size_t cap)
+{
+    struct client *client = request->client;
+    ssize_t n = client->cut ? -ECONNRESET : exchange_read(request->exchange, to, cap);
+    client->taken_ms = front_now_ms(front_of(client));
+    if (n > 0) {
+        request->bytes_out += (uint64_t)n;
+        client->listener->moved = true;
+        end_wait(client);
+        return n;
+    }
+    if (n == -ENODATA) {
+        end_wait(client);
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    if (n < 0) {
+        end_wait(client);
+        if (request->http10 && request->exchange->answer.framing == ANSWER_OPEN) {
+            // Only the end of the connection ends such an answer: this end must not look like it.
+            struct linger reset = {.l_onoff = 1, .l_linger = 0};
+            setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        }
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    wait_for_more(client);
+    return 0;
+}
+
+size_t client_answer_head_max(const struct request *request)
+{
+    // Both heads lie in one pool. A header of the request takes its text and a record of 64 bytes;
+    // arguments and cookies are taken apart into such records too.
+    size_t used = strlen(request->method) + strlen(request->raw_target) + 64;
+    for (const char *c = request->query; *c != '\0'; c++) {
+        used += *c == '&' ? 64 : 0;
+    }
+    for (size_t i = 0; i < request->n_headers; i++) {
+        const struct http_header *h = &request->headers[i];
+        used += h->name_len + h->value_len + 4 + 64;
+        if (http_name_is(h->name, h->name_len, "cookie")) {
+            used += 2 * h->value_len + 64;
+            for (size_t k = 0; k < h->value_len; k++) {
+                used += h->value[k] == ';' ? 64 : 0;
+            }
+        }
+    }
+    size_t own = 2048 + 2 * UPSTREAM_ANSWER_HEADERS_MAX; // our headers, and ": \r\n" for NULs
+    size_t memory = request->front->params->client_memory_bytes;
+    return memory > used + own + 1024 ? memory - used - own : 1024;
+}
+
+// ---- libmicrohttpd's calls ------------------------------------------------------------------
+
+void *client_on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    struct listener *listener = cls;
+    struct client *client = client_of(connection);
+    listener->moved = true;
+    if (client == NULL || uri == NULL) {
+        return NULL;
+    }
+    ASSERT(client->request == NULL);
+    client->request = request_create(client, uri);
+    client->n_requests++;
+    return client->request;
+}
+
+// The first call for a request: its header is complete.
+static enum MHD_Result on_header(struct client *client, const char *url, const char *method,
+                                 const char *version)
+{
+    struct request *request = client->request;
+    client->rate_since_ms = front_now_ms(front_of(client));
+    client->rate_bytes = 0;
+    client->taken_ms = client->rate_since_ms;
+    bool framed = request_begin(request, url, method, version);
+    if (!framed) {
+        // Where the next request begins is not sure: this is the connection's last answer.
+        return queue_now(client, true) ? MHD_YES : MHD_NO;
+    }
+    bool early =
+        request->answered && (request->expects_continue ||
+                              body_left(request) > front_of(client)->params->body_discard_bytes);
+    if (request->has_body && early) {
+        return queue_now(client, true) ? MHD_YES : MHD_NO;
+    }
+    return MHD_YES; // without a body, the call for the complete request follows at once
+}
+
+static enum MHD_Result on_body(struct client *client, const char *data, size_t *size)
+{
+    struct request *request = client->request;
+    client->rate_bytes += *size;
+    if (client->farewell || request->queued) {
+        *size = 0;
+        return MHD_YES;
+    }
+    size_t taken = request_body(request, data, *size);
+    *size -= taken;
+    if (request->answered && request->chunked && !request->queued &&
+        request->discarded > front_of(client)->params->body_discard_bytes &&
+        !say_farewell(client)) {
+        return MHD_NO;
+    }
+    if (*size > 0) {
+        suspend(client); // until the exchange has room
+        client->rate_since_ms = 0;
+    }
+    return MHD_YES;
+}
+
+enum MHD_Result client_on_access(void *cls, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *upload_data,
+                                 size_t *upload_size, void **con_cls)
+{
+    (void)cls;
+    (void)connection;
+    struct request *request = *con_cls;
+    if (request == NULL || request->client->cut) {
+        return MHD_NO;
+    }
+    struct client *client = request->client;
+    if (request->stage == REQUEST_HEADER) {
+        client->listener->moved = true;
+        return on_header(client, url, method, version);
+    }
+    if (*upload_size > 0) {
+        client->listener->moved = true;
+        return on_body(client, upload_data, upload_size);
+    }
+    if (client->farewell) {
+        return MHD_NO; // all is said and read
+    }
+    if (request->stage == REQUEST_BODY) {
+        request_complete(request);
+    }
+    if (request->queued) {
+        return MHD_YES;
+    }
+    request_pump(request);
+    if (request->answered) {
+        end_wait(client);
+        return queue_now(client, false) ? MHD_YES : MHD_NO;
+    }
+    wait_for_more(client);
+    return MHD_YES;
+}
+
+void client_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)connection;
+    struct listener *listener = cls;
+    struct request *request = *con_cls;
+    listener->moved = true;
+    *con_cls = NULL;
+    if (request == NULL) {
+        return;
+    }
+    struct client *client = request->client;
+    end_wait(client);
+    client->suspended = false;
+    client->request = NULL;
+    client->quiet_since_ms = front_now_ms(front_of(client));
+    request_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK || client->farewell);
+}
+
+static void fill_peer(struct client *client)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info != NULL && info->client_addr != NULL) {
+        address_from_sockaddr(info->client_addr, &client->peer);
+    }
+    info = MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    client->fd = info != NULL ? info->connect_fd : -1;
+}
+
+static void client_open(struct listener *listener, struct MHD_Connection *connection,
+                        void **socket_context)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    if (client == NULL) {
+        return; // its requests will be refused
+    }
+    client->listener = listener;
+    client->connection = connection;
+    client->quiet_since_ms = front_now_ms(listener->front);
+    fill_peer(client);
+    client->counted = listener_count_peer(listener, &client->peer);
+    client->next = listener->clients;
+    if (client->next != NULL) {
+        client->next->previous = client;
+    }
+    listener->clients = client;
+    listener->n_clients++;
+    *socket_context = client;
+    counters_add(listener->front->valves, METRIC_INDEX_accepted, 1);
+}
+
+void client_on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct listener *listener = cls;
+    listener->moved = true;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        client_open(listener, connection, socket_context);
+        return;
+    }
+    struct client *client = *socket_context;
+    if (client == NULL) {
+        return;
+    }
+    *socket_context = NULL;
+    ASSERT(client->request == NULL);
+    if (client->counted != NULL) {
+        address_counts_remove(&listener->per_address, client->counted);
+    }
+    *(client->previous != NULL ? &client->previous->next : &listener->clients) = client->next;
+    if (client->next != NULL) {
+        client->next->previous = client->previous;
+    }
+    listener->n_clients--;
+    free(client);
+}
+
+// ---- deadlines ------------------------------------------------------------------------------
+
+static void tick_without_request(struct client *client, uint64_t now_ms)
+{
+    const struct front_params *params = front_of(client)->params;
+    uint64_t quiet_ms = now_ms - client->quiet_since_ms;
+    if (client->n_requests == 0 && quiet_ms >= params->header_timeout_ms) {
+        cut_slow(client);
+    } else if (client->n_requests > 0 && quiet_ms >= params->keepalive_idle_ms) {
+        client_close_when_idle(client);
+        // Half a request line is no request yet: that one is not waited for again.
+        client->n_requests = 0;
+    }
+}
+
+static void tick_body(struct client *client, uint64_t now_ms)
+{
+    const struct front_params *params = front_of(client)->params;
+    struct request *request = client->request;
+    if (client->rate_since_ms == 0 || client->suspended) {
+        client->rate_since_ms = now_ms; // it was us who made it wait
+        client->rate_bytes = 0;
+        return;
+    }
+    uint64_t period_ms = now_ms - client->rate_since_ms;
+    if (params->body_min_rate == 0 || period_ms < params->body_rate_period_ms) {
+        return;
+    }
+    bool slow = client->rate_bytes * 1000 < params->body_min_rate * period_ms;
+    client->rate_since_ms = now_ms;
+    client->rate_bytes = 0;
+    if (!slow) {
+        return;
+    }
+    counters_add(front_of(client)->valves, METRIC_INDEX_slow_clients, 1);
+    request_refuse_body(request, 408, "body_too_slow", "Request Timeout",
+                        "The request body came too slowly.");
+    if (!say_farewell(client)) {
+        cut(client);
+    }
+}
+
+static void tick_waiting(struct client *client, uint64_t now_ms)
+{
+    if (now_ms - client->request->line_ms < PEEK_FROM_MS ||
+        now_ms - client->peeked_ms < PEEK_EACH_MS) {
+        return;
+    }
+    client->peeked_ms = now_ms;
+    char byte;
+    ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        if (client->request->exchange != NULL) {
+            exchange_cancel(client->request->exchange);
+        }
+        cut(client);
+    }
+}
+
+void client_tick(struct client *client, uint64_t now_ms)
+{
+    const struct front_params *params = front_of(client)->params;
+    struct request *request = client->request;
+    if (client->cut) {
+        return;
+    }
+    if (client->farewell && now_ms >= client->cut_at_ms) {
+        cut(client);
+    } else if (client->farewell) {
+        return;
+    } else if (request == NULL) {
+        tick_without_request(client, now_ms);
+    } else if (request->stage == REQUEST_HEADER) {
+        if (now_ms - request->line_ms >= params->header_timeout_ms) {
+            cut_slow(client);
+        }
+    } else if (request->stage == REQUEST_BODY && !request->queued) {
+        tick_body(client, now_ms);
+    } else if (!request->queued) {
+        tick_waiting(client, now_ms);
+    } else if (client->suspended || client->waiting) {
+        client->taken_ms = now_ms; // the upstream's turn
+        tick_waiting(client, now_ms);
+    } else if (now_ms - client->taken_ms >= params->client_send_timeout_ms) {
+        cut_slow(client);
+    }
+}

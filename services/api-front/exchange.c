@@ -1,0 +1,302 @@
+#include "exchange.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "client.h"
+#include "counters.h"
+#include "front.h"
+#include "upstream_header.h"
+
+// An answer with a short body of stated length is sent in one piece with its head when the body
+// comes within one tick of it; most servers write the two one after the other.
+#define HOLD_MS FRONT_TICK_MS
+
+static bool is_idempotent(unsigned method_bit)
+{
+    return (method_bit & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE | HTTP_OPTIONS)) != 0;
+}
+
+static void link_exchange(struct exchange *x)
+{
+    x->next = x->front->exchanges;
+    if (x->next != NULL) {
+        x->next->previous = x;
+    }
+    x->front->exchanges = x;
+}
+
+static void unlink_exchange(struct exchange *x)
+{
+    *(x->previous != NULL ? &x->previous->next : &x->front->exchanges) = x->next;
+    if (x->next != NULL) {
+        x->next->previous = x->previous;
+    }
+    x->next = x->previous = NULL;
+}
+
+static void on_body_piece(void *arg, const char *bytes, size_t len)
+{
+    struct exchange *x = arg;
+    // What is read is never more than the room there is.
+    if (body_put(&x->in, bytes, len) < len) {
+        x->broken = true; // no memory
+    }
+}
+
+static int build_head(struct exchange *x)
+{
+    const struct request *request = x->request;
+    const struct config_route *route = request->route;
+    char peer[ADDRESS_TEXT_MAX];
+    address_format(&request->identity.peer, peer);
+    bool has_query = request->query > request->raw_target && request->query[-1] == '?';
+    bool states_length = request->has_body && !request->chunked;
+    bool states_zero = !request->has_body && request->content_length == 0;
+    struct upstream_header header = {
+        .method = request->method,
+        .base_path = x->pool->config->base_path != NULL ? x->pool->config->base_path : "",
+        .path = request->path,
+        .path_len = request->path_len,
+        .rewrite = route->rewrite,
+        .query = has_query ? request->query : NULL,
+        .host = request->host_header[0] != '\0' ? request->host_header
+                                                : x->pool->endpoints[0].host_header,
+        .peer = peer,
+        .peer_is_proxy = request->identity.peer_is_proxy,
+        .tls = client_is_tls(request->client),
+        .request_id = request->request_id,
+        .headers = request->headers,
+        .n_headers = request->n_headers,
+        .has_body = request->has_body,
+        .chunked = request->chunked,
+        .content_length = states_length || states_zero ? request->content_length : UINT64_MAX,
+    };
+    size_t prefix = strlen(route->path);
+    if ((route->strip_path || route->rewrite != NULL) && prefix <= request->path_len) {
+        header.strip = prefix;
+    }
+    size_t cap = upstream_header_bound(&header);
+    x->head = request_alloc(x->request, cap);
+    if (x->head == NULL) {
+        return -ENOMEM;
+    }
+    x->head_len = upstream_header_write(&header, x->head, cap);
+    return 0;
+}
+
+static uint64_t or_none(uint64_t timeout_ms)
+{
+    return timeout_ms == 0 ? UINT64_MAX : timeout_ms;
+}
+
+static uint64_t deadline(uint64_t now_ms, uint64_t timeout_ms)
+{
+    return timeout_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + timeout_ms;
+}
+
+static void set_deadlines(struct exchange *x, uint64_t now_ms)
+{
+    const struct config_upstream *config = x->pool->config;
+    uint64_t call_ns = x->request->call_timeout_ns;
+    uint64_t call_ms = call_ns == UINT64_MAX ? UINT64_MAX : (call_ns + NS_PER_MS - 1) / NS_PER_MS;
+    uint64_t connect_ms = or_none(config->connect_timeout_ms);
+    uint64_t first_byte_ms = or_none(config->first_byte_timeout_ms);
+    // The upstream's own word counts, else the breaker's.
+    x->first_byte_timeout_ms = first_byte_ms != UINT64_MAX ? first_byte_ms : call_ms;
+    x->connect_deadline_ms = deadline(now_ms, connect_ms < call_ms ? connect_ms : call_ms);
+    x->first_byte_deadline_ms = UINT64_MAX; // set when the request is sent
+    x->idle_timeout_ms = or_none(config->idle_timeout_ms);
+    x->total_deadline_ms = deadline(now_ms, or_none(config->total_timeout_ms));
+    x->progress_ms = now_ms;
+}
+
+// Is a kept connection still good for a request that cannot be repeated?
+static bool is_quiet(const struct upstream_conn *conn)
+{
+    char byte;
+    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static struct upstream_conn *take_kept(struct exchange *x)
+{
+    struct upstream_conn *conn;
+    while (!x->retried && (conn = upstream_endpoint_take_idle(x->endpoint)) != NULL) {
+        if (x->repeatable || is_quiet(conn)) {
+            return conn;
+        }
+        upstream_conn_close(conn);
+    }
+    return NULL;
+}
+
+static void attach(struct exchange *x, struct upstream_conn *conn, bool kept)
+{
+    x->conn = conn;
+    x->conn_was_kept = kept;
+    conn->exchange = x;
+    x->phase = conn->connecting ? EXCHANGE_CONNECTING : EXCHANGE_OPEN;
+}
+
+// This address did not work; when it was the endpoint's last one, neither does the endpoint.
+static void count_failed_address(struct exchange *x)
+{
+    x->addresses_tried++;
+    if (x->addresses_tried >= x->endpoint->resolve.n_addresses) {
+        x->tried |= 1ULL << (unsigned)(x->endpoint - x->pool->endpoints);
+        x->endpoint = NULL;
+        x->addresses_tried = 0;
+    }
+}
+
+static void connect_next(struct exchange *x)
+{
+    for (;;) {
+        int r = x->endpoint != NULL
+                    ? 0
+                    : upstream_pool_pick(x->pool, x->tried, front_random(x->front), &x->endpoint);
+        if (r < 0) {
+            exchange_finish(x, r == -EBUSY           ? EXCHANGE_POOL_FULL
+                               : r == -EADDRNOTAVAIL ? EXCHANGE_NO_ADDRESS
+                                                     : EXCHANGE_CONNECT_FAILED);
+            return;
+        }
+        struct upstream_conn *conn = take_kept(x);
+        if (conn != NULL) {
+            attach(x, conn, true);
+            return;
+        }
+        if (upstream_conn_open(x->endpoint, &conn) == 0) {
+            attach(x, conn, false);
+            return;
+        }
+        count_failed_address(x);
+    }
+}
+
+void exchange_start(struct request *request)
+{
+    struct exchange *x = request_alloc(request, sizeof(*x));
+    if (x == NULL) {
+        valve_leave(request, EXCHANGE_POOL_FULL, false);
+        return;
+    }
+    memset(x, 0, sizeof(*x));
+    x->request = request;
+    x->front = request->front;
+    x->pool = &request->model_ref->upstreams->pools[request->route->upstream];
+    x->repeatable = is_idempotent(request->method_bit);
+    body_init(&x->out, &x->front->bodies);
+    body_init(&x->in, &x->front->bodies);
+    if (x->repeatable) {
+        body_keep(&x->out);
+    }
+    x->out.ended = !request->has_body;
+    request->exchange = x;
+    request->upstream_start_ns = clock_mono_ns();
+    link_exchange(x);
+    set_deadlines(x, front_now_ms(x->front));
+    upstream_answer_init(&x->answer, client_arena(request), client_answer_head_max(request),
+                         request->method_bit == HTTP_HEAD, on_body_piece, x);
+    if (build_head(x) < 0) {
+        exchange_finish(x, EXCHANGE_POOL_FULL);
+        return;
+    }
+    connect_next(x);
+    if (x->out.ended) {
+        exchange_flush(x);
+    }
+}
+
+static void drop_conn(struct exchange *x, bool keep)
+{
+    struct upstream_conn *conn = x->conn;
+    if (conn == NULL) {
+        return;
+    }
+    x->conn = NULL;
+    conn->exchange = NULL;
+    if (keep) {
+        upstream_conn_want(conn, true, false);
+        upstream_endpoint_keep(x->endpoint, conn);
+    } else {
+        upstream_conn_close(conn);
+    }
+}
+
+void exchange_finish(struct exchange *x, enum exchange_result result)
+{
+    if (x->phase == EXCHANGE_ENDED) {
+        return;
+    }
+    x->phase = EXCHANGE_ENDED;
+    struct request *request = x->request;
+    drop_conn(x, result == EXCHANGE_ANSWERED && x->answer.reusable && x->sent_all);
+    unlink_exchange(x);
+    body_fini(&x->out);
+    bool started = request->answered;
+    x->broken = x->broken || result != EXCHANGE_ANSWERED;
+    valve_leave(request, result, started);
+    client_wake(request);
+}
+
+void exchange_cancel(struct exchange *x)
+{
+    exchange_finish(x, EXCHANGE_CLIENT_GONE);
+}
+
+void exchange_lost(struct exchange *x)
+{
+    bool untouched = x->head_sent == 0;
+    bool stale = x->conn_was_kept && !x->answer_begun && !x->retried;
+    if (!stale || !(untouched || (x->repeatable && body_rewind(&x->out)))) {
+        exchange_finish(x, EXCHANGE_RESET);
+        return;
+    }
+    drop_conn(x, false);
+    x->retried = true;
+    x->head_sent = 0;
+    x->sent_all = false;
+    x->send_stopped = false;
+    counters_add(x->request->valves, METRIC_INDEX_upstream_retries, 1);
+    connect_next(x);
+    exchange_flush(x);
+}
+
+void exchange_on_connected(struct exchange *x, int error)
+{
+    if (error < 0) {
+        drop_conn(x, false);
+        count_failed_address(x);
+        connect_next(x);
+    } else {
+        x->phase = EXCHANGE_OPEN;
+        x->progress_ms = front_now_ms(x->front);
+        upstream_conn_want(x->conn, true, false);
+    }
+    exchange_flush(x);
+}
+
+void exchange_tick(struct exchange *x, uint64_t now_ms)
+{
+    bool waits_to_send = x->head_sent < x->head_len || body_unread(&x->out) > 0;
+    bool idle = now_ms - x->progress_ms >= x->idle_timeout_ms;
+    if (now_ms >= x->total_deadline_ms) {
+        exchange_finish(x, EXCHANGE_TOTAL_TIMEOUT);
+    } else if (x->phase == EXCHANGE_CONNECTING && now_ms >= x->connect_deadline_ms) {
+        exchange_finish(x, EXCHANGE_CONNECT_TIMEOUT);
+    } else if (x->phase == EXCHANGE_CONNECTING) {
+        return;
+    } else if (!x->answer_begun && now_ms >= x->first_byte_deadline_ms) {
+        exchange_finish(x, EXCHANGE_FIRST_BYTE_TIMEOUT);
+    } else if (idle &&
+               ((x->answer_begun && !x->reading_paused) || (waits_to_send && !x->send_stopped))) {
+        exchange_finish(x, EXCHANGE_IDLE_TIMEOUT);
+    } else if (x->held_since_ms != 0 && now_ms - x->held_since_ms >= HOLD_MS) {
+        exchange_release_held(x);
+    } else if (x->head_sent == 0) {
+        exchange_flush(x); // the body's first byte keeps us waiting: the head goes alone
+    }
+}

@@ -1,0 +1,235 @@
+// The two streams of an exchange: the request towards the upstream, the answer from it.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "answer.h"
+#include "base/clock.h"
+#include "client.h"
+#include "exchange.h"
+#include "front.h"
+
+// "ffffffff\r\n" before a chunk and "\r\n" behind it.
+#define CHUNK_OVERHEAD 16
+
+bool exchange_wants_body(const struct exchange *x)
+{
+    return x->phase != EXCHANGE_ENDED && !x->send_stopped;
+}
+
+static size_t put_chunk(struct exchange *x, const void *bytes, size_t len)
+{
+    size_t room = body_room(&x->out);
+    if (room <= CHUNK_OVERHEAD) {
+        return 0;
+    }
+    len = len < room - CHUNK_OVERHEAD ? len : room - CHUNK_OVERHEAD;
+    char size[12];
+    int digits = snprintf(size, sizeof(size), "%zx\r\n", len);
+    // All three or none: the room for them was seen, only memory can be missing, and then at once.
+    if (body_put(&x->out, size, (size_t)digits) == 0) {
+        return 0;
+    }
+    body_put(&x->out, bytes, len);
+    body_put(&x->out, "\r\n", 2);
+    return len;
+}
+
+size_t exchange_send(struct exchange *x, const void *bytes, size_t len)
+{
+    if (!exchange_wants_body(x)) {
+        return len;
+    }
+    size_t taken = 0;
+    for (;;) {
+        size_t n = x->request->chunked
+                       ? put_chunk(x, (const char *)bytes + taken, len - taken)
+                       : body_put(&x->out, (const char *)bytes + taken, len - taken);
+        taken += n;
+        if (n == 0 || taken == len) {
+            return taken;
+        }
+    }
+}
+
+void exchange_send_end(struct exchange *x)
+{
+    if (!exchange_wants_body(x) || x->out.ended) {
+        return;
+    }
+    if (x->request->chunked && body_room(&x->out) < 5) {
+        x->end_pending = true; // goes in when there is room
+        return;
+    }
+    if (x->request->chunked) {
+        body_put(&x->out, "0\r\n\r\n", 5);
+    }
+    x->out.ended = true;
+    exchange_flush(x);
+}
+
+static void stop_sending(struct exchange *x)
+{
+    x->send_stopped = true;
+    body_forget(&x->out);
+    client_wake(x->request); // what it holds back is dropped now
+}
+
+static void note_sent_all(struct exchange *x)
+{
+    if (x->sent_all || !x->out.ended) {
+        return;
+    }
+    x->sent_all = true;
+    uint64_t now_ms = front_now_ms(x->front);
+    x->progress_ms = now_ms;
+    if (x->first_byte_timeout_ms < UINT64_MAX - now_ms) {
+        x->first_byte_deadline_ms = now_ms + x->first_byte_timeout_ms;
+    }
+}
+
+static void advance_sent(struct exchange *x, size_t n)
+{
+    size_t head = x->head_len - x->head_sent;
+    size_t of_head = n < head ? n : head;
+    x->head_sent += of_head;
+    body_take(&x->out, n - of_head);
+    x->progress_ms = front_now_ms(x->front);
+}
+
+// One write of all that is pending. True when all of it went.
+static bool write_pending(struct exchange *x)
+{
+    struct iovec pieces[3];
+    int n = 0;
+    if (x->head_sent < x->head_len) {
+        pieces[n++] = (struct iovec){.iov_base = x->head + x->head_sent,
+                                     .iov_len = x->head_len - x->head_sent};
+    }
+    n += body_peek(&x->out, pieces + n);
+    size_t pending = x->head_len - x->head_sent + body_unread(&x->out);
+    if (pending == 0) {
+        return true;
+    }
+    ssize_t written = upstream_conn_write(x->conn, pieces, n);
+    if (written < 0 && written != -EAGAIN) {
+        // It may have answered before it closed: the reading side tells.
+        stop_sending(x);
+        return false;
+    }
+    if (written > 0) {
+        advance_sent(x, (size_t)written);
+    }
+    return (size_t)(written > 0 ? written : 0) == pending;
+}
+
+void exchange_flush(struct exchange *x)
+{
+    if (x->phase != EXCHANGE_OPEN || x->send_stopped) {
+        return;
+    }
+    bool all = write_pending(x);
+    if (x->end_pending && body_room(&x->out) >= 5) {
+        x->end_pending = false;
+        exchange_send_end(x);
+        return;
+    }
+    if (all) {
+        note_sent_all(x);
+    }
+    if (x->send_stopped) {
+        all = true;
+    }
+    upstream_conn_want(x->conn, !x->reading_paused, !all);
+    if (!x->out.ended && body_room(&x->out) >= x->front->bodies.buffer_bytes / 2) {
+        client_wake(x->request);
+    }
+}
+
+void exchange_on_writable(struct exchange *x)
+{
+    exchange_flush(x);
+}
+
+// Something of the answer is new: gives it to the client's side as far as it can go.
+static void deliver(struct exchange *x)
+{
+    struct request *request = x->request;
+    struct upstream_answer *answer = &x->answer;
+    if (!answer->head_complete) {
+        return;
+    }
+    if (!request->answered) {
+        // An early answer that refuses or closes wants no more of the body.
+        if (!x->sent_all && !x->send_stopped && (answer->complete || answer->status >= 300)) {
+            stop_sending(x);
+        }
+        bool short_one =
+            answer->framing == ANSWER_BY_LENGTH && answer->length <= x->front->bodies.buffer_bytes;
+        if (!answer->complete && short_one && x->held_since_ms == 0) {
+            x->held_since_ms = front_now_ms(x->front) | 1; // never 0
+        } else if (answer->complete || !short_one) {
+            exchange_release_held(x);
+        }
+    } else {
+        client_wake(request);
+    }
+    if (answer->complete) {
+        exchange_finish(x, x->broken ? EXCHANGE_POOL_FULL : EXCHANGE_ANSWERED);
+    } else if (body_room(&x->in) == 0 && !x->reading_paused) {
+        x->reading_paused = true;
+        upstream_conn_want(x->conn, false, (x->conn->events & UV_WRITABLE) != 0);
+    }
+}
+
+void exchange_release_held(struct exchange *x)
+{
+    x->held_since_ms = 0;
+    answer_upstream(x->request);
+}
+
+void exchange_on_readable(struct exchange *x)
+{
+    size_t cap = body_room(&x->in);
+    cap = cap < FRONT_SCRATCH_BYTES ? cap : FRONT_SCRATCH_BYTES;
+    if (cap == 0) {
+        return;
+    }
+    ssize_t n = upstream_conn_read(x->conn, x->front->scratch, cap);
+    if (n == -EAGAIN) {
+        return;
+    }
+    if (n <= 0) {
+        if (n == 0 && upstream_answer_eof(&x->answer) == 0) {
+            deliver(x);
+        } else {
+            exchange_lost(x);
+        }
+        return;
+    }
+    if (!x->answer_begun) {
+        x->answer_begun = true;
+        x->request->first_byte_ns = clock_mono_ns();
+    }
+    x->progress_ms = front_now_ms(x->front);
+    if (upstream_answer_feed(&x->answer, (const char *)x->front->scratch, (size_t)n) < 0) {
+        exchange_finish(x, EXCHANGE_BAD_ANSWER);
+        return;
+    }
+    deliver(x);
+}
+
+ssize_t exchange_read(struct exchange *x, void *to, size_t cap)
+{
+    size_t n = body_read(&x->in, to, cap);
+    if (n == 0) {
+        return x->broken ? -ECONNRESET : x->answer.complete ? -ENODATA : 0;
+    }
+    if (x->reading_paused && x->phase == EXCHANGE_OPEN &&
+        body_room(&x->in) >= x->front->bodies.buffer_bytes / 2) {
+        x->reading_paused = false;
+        x->progress_ms = front_now_ms(x->front);
+        upstream_conn_want(x->conn, true, (x->conn->events & UV_WRITABLE) != 0);
+    }
+    return (ssize_t)n;
+}

@@ -1,0 +1,424 @@
+#include "request.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "answer.h"
+#include "base/clock.h"
+#include "client.h"
+#include "counters.h"
+#include "exchange.h"
+#include "front.h"
+#include "listener.h"
+#include "request_check.h"
+#include "request_life.h"
+#include "target.h"
+#include "valves.h"
+
+#define HEADERS_FIRST 32
+
+void *request_alloc(struct request *request, size_t bytes)
+{
+    return arena_alloc(&request->arena, bytes);
+}
+
+const struct http_header *request_header(const struct request *request, const char *name)
+{
+    for (size_t i = 0; i < request->n_headers; i++) {
+        if (http_name_is(request->headers[i].name, request->headers[i].name_len, name)) {
+            return &request->headers[i];
+        }
+    }
+    return NULL;
+}
+
+struct request *request_create(struct client *client, const char *uri)
+{
+    struct front *front = client->listener->front;
+    struct arena arena;
+    arena_init(&arena, &front->arenas);
+    struct request *request = arena_alloc(&arena, sizeof(*request));
+    if (request == NULL) {
+        return NULL;
+    }
+    memset(request, 0, sizeof(*request));
+    size_t len = strlen(uri);
+    request->raw_target = arena_copy(&arena, uri, len);
+    request->path = arena_alloc(&arena, len + 2);
+    request->arena = arena;
+    if (request->raw_target == NULL || request->path == NULL) {
+        arena_fini(&request->arena);
+        return NULL;
+    }
+    request->path[0] = '\0';
+    request->query = request->host = "";
+    request->host_header = request->path; // "" until the header is read
+    request->front = front;
+    request->valves = front->valves;
+    request->client = client;
+    request->connection = client->connection;
+    request->admin = client->listener->admin;
+    request->content_length = UINT64_MAX;
+    request->call_timeout_ns = UINT64_MAX;
+    request->max_body_bytes = front->params->max_body_bytes;
+    request->identity.peer = client->peer;
+    request->start_ns = clock_mono_ns();
+    request->line_ms = front_now_ms(front);
+    return request;
+}
+
+struct header_list {
+    struct request *request;
+    struct http_header *items;
+    size_t n, cap;
+    bool failed;
+};
+
+static enum MHD_Result collect_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                      size_t name_len, const char *value, size_t value_len)
+{
+    struct header_list *list = cls;
+    (void)kind;
+    if (list->n == list->cap) {
+        size_t cap = list->cap == 0 ? HEADERS_FIRST : list->cap * 2;
+        struct http_header *items = request_alloc(list->request, cap * sizeof(*items));
+        if (items == NULL) {
+            list->failed = true;
+            return MHD_NO;
+        }
+        memcpy(items, list->items, list->n * sizeof(*items));
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->n++] = (struct http_header){
+        .name = name,
+        .name_len = name_len,
+        .value = value != NULL ? value : "",
+        .value_len = value != NULL ? value_len : 0,
+    };
+    return MHD_YES;
+}
+
+static bool collect_headers(struct request *request)
+{
+    struct http_header first[1];
+    struct header_list list = {.request = request, .items = first};
+    MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, collect_header, &list);
+    request->headers = list.cap > 0 ? list.items : NULL;
+    request->n_headers = list.n;
+    return !list.failed;
+}
+
+// "Example.com:80" is "example.com".
+static void set_host(struct request *request, const char *host, size_t len)
+{
+    request->host_header = arena_copy(&request->arena, host, len);
+    char *bare = arena_copy(&request->arena, host, len);
+    if (request->host_header == NULL || bare == NULL) {
+        request->host_header = request->path; // "" still
+        return;
+    }
+    char *end = bare[0] == '[' ? strchr(bare, ']') : bare;
+    char *port = end != NULL ? strchr(end, ':') : NULL;
+    if (port != NULL) {
+        *port = '\0';
+    }
+    for (char *c = bare; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
+    }
+    request->host = bare;
+}
+
+static bool is_id_text(const struct http_header *header)
+{
+    for (size_t i = 0; i < header->value_len; i++) {
+        unsigned char c = (unsigned char)header->value[i];
+        if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' ||
+              c == '_' || c == '.')) {
+            return false;
+        }
+    }
+    return header->value_len > 0;
+}
+
+// Passed when it is a short word, else made anew: nothing of it can break a log line or a header.
+static void set_request_id(struct request *request)
+{
+    static const char digits[] = "0123456789abcdef";
+    const struct http_header *given = request_header(request, "x-request-id");
+    if (given != NULL && given->value_len < sizeof(request->request_id) && is_id_text(given)) {
+        memcpy(request->request_id, given->value, given->value_len);
+        request->request_id[given->value_len] = '\0';
+        return;
+    }
+    for (size_t i = 0; i < 32; i += 8) {
+        uint32_t random = front_random(request->front);
+        for (size_t k = 0; k < 8; k++, random >>= 4) {
+            request->request_id[i + k] = digits[random & 15];
+        }
+    }
+    request->request_id[32] = '\0';
+}
+
+// traceparent: 2 hex version, '-', 32 hex trace id, '-', ... (W3C Trace Context 3.2)
+static void set_trace_id(struct request *request)
+{
+    const struct http_header *parent = request_header(request, "traceparent");
+    if (parent == NULL || parent->value_len < 55 || parent->value[2] != '-' ||
+        parent->value[35] != '-') {
+        return;
+    }
+    for (size_t i = 3; i < 35; i++) {
+        char c = parent->value[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return;
+        }
+    }
+    memcpy(request->trace_id, parent->value + 3, 32);
+}
+
+static bool refuse(struct request *request, const struct request_refusal *refusal)
+{
+    counters_add(request->valves, METRIC_INDEX_smuggling, 1);
+    if (refusal->status == 405) {
+        request_add_answer_header(request, "Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+    }
+    answer_problem(request, refusal->status, refusal->code, refusal->title, refusal->detail, NULL,
+                   NULL);
+    return false;
+}
+
+static bool check_target(struct request *request, const char *url, const char *version)
+{
+    struct target target;
+    enum target_verdict verdict;
+    size_t len = strlen(request->raw_target);
+    // libmicrohttpd left the target in its line, "target SP version": a longer one held a NUL.
+    if ((size_t)(version - url) != len + 1) {
+        verdict = TARGET_BAD_CHARACTER;
+    } else {
+        verdict = target_normalize(request->raw_target, len, request->method, request->host_header,
+                                   request->path, &target);
+    }
+    if (verdict != TARGET_OK) {
+        struct request_refusal refusal = {400, target_verdict_names[verdict], "Bad Request",
+                                          target_verdict_details[verdict]};
+        return refuse(request, &refusal);
+    }
+    request->path_len = target.path_len;
+    request->query = request->raw_target + target.query_offset;
+    request->asterisk = target.asterisk;
+    return true;
+}
+
+static bool check(struct request *request, const char *url, const char *method, const char *version)
+{
+    struct request_shape shape;
+    struct request_refusal refusal;
+    if (!collect_headers(request)) {
+        refusal = (struct request_refusal){503, "no_memory", "Service Unavailable", NULL};
+        return refuse(request, &refusal);
+    }
+    set_request_id(request);
+    set_trace_id(request);
+    size_t len = strnlen(method, sizeof(request->method) - 1);
+    memcpy(request->method, method, len);
+    if (!request_check(method, version, request->headers, request->n_headers, &shape, &refusal)) {
+        request->method_bit = strcmp(method, "HEAD") == 0 ? HTTP_HEAD : HTTP_OTHER;
+        return refuse(request, &refusal);
+    }
+    request->method_bit = shape.method_bit;
+    request->http10 = shape.http10;
+    request->has_body = shape.has_body;
+    request->chunked = shape.chunked;
+    request->content_length = shape.content_length;
+    request->expects_continue = shape.expects_continue && shape.has_body;
+    if (shape.host_len > 0) {
+        set_host(request, shape.host, shape.host_len);
+    }
+    return check_target(request, url, version);
+}
+
+// ---- the walk -------------------------------------------------------------------------------
+
+static void walk_from_valve(struct request *request)
+{
+    request->body_kept = false;
+    if (valve_enter(request) == STEP_NEXT) {
+        exchange_start(request);
+        request_pump(request);
+    }
+}
+
+static enum step answer_too_large(struct request *request)
+{
+    return answer_problem(request, 413, "body_too_large", "Content Too Large",
+                          "The request body is larger than this route takes.", NULL, NULL);
+}
+
+static enum step apply_body_bound(struct request *request)
+{
+    if (request->route->max_body_bytes != UINT64_MAX) {
+        request->max_body_bytes = request->route->max_body_bytes;
+    }
+    bool too_large =
+        request->has_body && !request->chunked && request->content_length > request->max_body_bytes;
+    return too_large ? answer_too_large(request) : STEP_NEXT;
+}
+
+static enum step answer_asterisk(struct request *request)
+{
+    if (!request->asterisk) {
+        return STEP_NEXT;
+    }
+    request->source = ANSWER_GATEWAY;
+    request_add_answer_header(request, "Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+    return answer_text(request, 204, "", "", 0);
+}
+
+static void walk(struct request *request)
+{
+    if (identity_resolve(request) == STEP_ANSWERED || system_answer(request) == STEP_ANSWERED ||
+        limits_apply(request) == STEP_ANSWERED || answer_asterisk(request) == STEP_ANSWERED ||
+        route_apply(request) == STEP_ANSWERED || apply_body_bound(request) == STEP_ANSWERED) {
+        return;
+    }
+    if (request->has_body && valve_needs_body(request)) {
+        bool known = request->content_length < REQUEST_BODY_KEPT_MAX;
+        request->body_cap = known ? (size_t)request->content_length : REQUEST_BODY_KEPT_MAX;
+        request->body = request_alloc(request, request->body_cap);
+        request->body_kept = request->body != NULL;
+    }
+    if (!request->body_kept) {
+        walk_from_valve(request);
+    }
+}
+
+bool request_begin(struct request *request, const char *url, const char *method,
+                   const char *version)
+{
+    request->stage = REQUEST_BODY;
+    request->front->n_requests++;
+    request->model_ref = front_model_get(request->front);
+    if (!check(request, url, method, version)) {
+        return false;
+    }
+    if (request->has_body) {
+        walk(request);
+    }
+    return true;
+}
+
+// ---- the body -------------------------------------------------------------------------------
+
+void request_refuse_body(struct request *request, unsigned status, const char *code,
+                         const char *title, const char *detail)
+{
+    if (request->exchange != NULL) {
+        exchange_cancel(request->exchange);
+    }
+    request->body_kept = false;
+    if (!request->answered) {
+        answer_problem(request, status, code, title, detail, NULL, NULL);
+    }
+}
+
+// Hands the part that was kept to the exchange. True when all of it went.
+static bool send_kept(struct request *request)
+{
+    if (request->body_sent < request->body_len) {
+        request->body_sent += exchange_send(request->exchange, request->body + request->body_sent,
+                                            request->body_len - request->body_sent);
+    }
+    return request->body_sent == request->body_len;
+}
+
+static size_t keep(struct request *request, const void *bytes, size_t len)
+{
+    size_t room = request->body_cap - request->body_len;
+    size_t n = len < room ? len : room;
+    memcpy(request->body + request->body_len, bytes, n);
+    request->body_len += n;
+    if (n < len) {
+        walk_from_valve(request); // larger than what is kept: the rest streams
+    }
+    return n;
+}
+
+static bool is_unwanted(const struct request *request)
+{
+    return request->answered ||
+           (request->exchange != NULL && !exchange_wants_body(request->exchange));
+}
+
+size_t request_body(struct request *request, const void *bytes, size_t len)
+{
+    size_t taken = 0;
+    if (!is_unwanted(request) && request->bytes_in + len > request->max_body_bytes) {
+        request_refuse_body(request, 413, "body_too_large", "Content Too Large",
+                            "The request body is larger than this route takes.");
+    }
+    if (request->body_kept && !is_unwanted(request)) {
+        taken = keep(request, bytes, len);
+    }
+    if (taken < len && is_unwanted(request)) {
+        request->discarded += len - taken;
+        taken = len;
+    } else if (taken < len && request->exchange != NULL && send_kept(request)) {
+        taken += exchange_send(request->exchange, (const char *)bytes + taken, len - taken);
+    }
+    request->bytes_in += taken;
+    if (request->exchange != NULL) {
+        exchange_flush(request->exchange);
+    }
+    return taken;
+}
+
+void request_pump(struct request *request)
+{
+    struct exchange *x = request->exchange;
+    if (x == NULL || !exchange_wants_body(x)) {
+        return;
+    }
+    bool all = send_kept(request);
+    if (all && request->stage == REQUEST_COMPLETE && request->has_body) {
+        exchange_send_end(x);
+    } else if (request->body_len > 0) {
+        exchange_flush(x);
+    }
+}
+
+void request_complete(struct request *request)
+{
+    request->stage = REQUEST_COMPLETE;
+    if (request->body_kept) {
+        request->body_complete = true;
+        walk_from_valve(request);
+    } else if (!request->has_body) {
+        walk(request);
+    }
+}
+
+void request_end(struct request *request, bool clean)
+{
+    struct front *front = request->front;
+    if (request->exchange != NULL) {
+        exchange_cancel(request->exchange);
+        body_fini(&request->exchange->in);
+    }
+    listener_remove_ready(request->client->listener, request);
+    if (request->stage == REQUEST_HEADER) {
+        counters_add(request->valves, METRIC_INDEX_malformed, 1);
+    } else {
+        if (!request->queued) {
+            request->status = 0;
+        }
+        request->cut_short = !clean;
+        counters_record(request);
+        access_log_record(request);
+        front->n_requests--;
+    }
+    front_model_put(&request->model_ref);
+    struct arena arena = request->arena;
+    arena_fini(&arena);
+}

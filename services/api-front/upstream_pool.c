@@ -1,0 +1,213 @@
+#include "upstream_pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "counters.h"
+#include "front.h"
+#include "upstream_conn.h"
+
+// Host of RFC 9110 7.2: the port is left out when it is the scheme's own.
+static void write_host_header(struct upstream_endpoint *endpoint)
+{
+    const struct config_endpoint *config = endpoint->config;
+    if (config->unix_path != NULL) {
+        snprintf(endpoint->host_header, sizeof(endpoint->host_header), "localhost");
+        return;
+    }
+    bool v6 = strchr(config->host, ':') != NULL;
+    char port[8] = "";
+    if (config->port != 80) {
+        snprintf(port, sizeof(port), ":%u", (unsigned)config->port);
+    }
+    snprintf(endpoint->host_header, sizeof(endpoint->host_header), "%s%.255s%s%s", v6 ? "[" : "",
+             config->host, v6 ? "]" : "", port);
+}
+
+static int pool_init(struct upstream_pool *pool, struct front *front,
+                     const struct config_upstream *config)
+{
+    pool->front = front;
+    pool->config = config;
+    pool->endpoints =
+        calloc(config->n_endpoints > 0 ? config->n_endpoints : 1, sizeof(*pool->endpoints));
+    if (pool->endpoints == NULL) {
+        return -ENOMEM;
+    }
+    size_t n =
+        config->n_endpoints < UPSTREAM_ENDPOINTS_MAX ? config->n_endpoints : UPSTREAM_ENDPOINTS_MAX;
+    for (size_t i = 0; i < n; i++) {
+        struct upstream_endpoint *endpoint = &pool->endpoints[i];
+        endpoint->pool = pool;
+        endpoint->config = &config->endpoints[i];
+        write_host_header(endpoint);
+        pool->n_endpoints++;
+        int r = upstream_resolve_init(&endpoint->resolve, front->service->loop, endpoint->config,
+                                      config->resolve_interval_ms, uv_now(front->service->loop));
+        if (r < 0) {
+            log_error("upstream.address", "The path of an upstream's Unix socket is too long",
+                      LSTR("upstream", config->name), LSTR("path", endpoint->config->unix_path));
+            return r;
+        }
+    }
+    return 0;
+}
+
+int upstream_set_create(struct front *front, const struct config_model *model,
+                        struct upstream_set **ret_set)
+{
+    struct upstream_set *set = calloc(1, sizeof(*set));
+    size_t n = model->n_upstreams;
+    if (set == NULL || (set->pools = calloc(n > 0 ? n : 1, sizeof(*set->pools))) == NULL) {
+        free(set);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        set->n_pools++;
+        int r = pool_init(&set->pools[i], front, &model->upstreams[i]);
+        if (r < 0) {
+            upstream_set_destroy(&set);
+            return r;
+        }
+    }
+    *ret_set = set;
+    return 0;
+}
+
+void upstream_set_destroy(struct upstream_set **set)
+{
+    if (*set == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < (*set)->n_pools; i++) {
+        struct upstream_pool *pool = &(*set)->pools[i];
+        for (size_t k = 0; k < pool->n_endpoints; k++) {
+            struct upstream_endpoint *endpoint = &pool->endpoints[k];
+            while (endpoint->idle_newest != NULL) {
+                upstream_conn_close(endpoint->idle_newest);
+            }
+            upstream_resolve_fini(&endpoint->resolve);
+        }
+        free(pool->endpoints);
+    }
+    free((*set)->pools);
+    free(*set);
+    *set = NULL;
+}
+
+void upstream_set_tick(struct upstream_set *set, uint64_t now_ms)
+{
+    for (size_t i = 0; i < set->n_pools; i++) {
+        struct upstream_pool *pool = &set->pools[i];
+        for (size_t k = 0; k < pool->n_endpoints; k++) {
+            struct upstream_endpoint *endpoint = &pool->endpoints[k];
+            upstream_resolve_tick(&endpoint->resolve, now_ms);
+            while (endpoint->idle_oldest != NULL && now_ms - endpoint->idle_oldest->idle_since_ms >=
+                                                        pool->config->keepalive_idle_ms) {
+                upstream_conn_close(endpoint->idle_oldest);
+            }
+        }
+        counters_upstream_connections(pool->front->valves, pool->config->name, pool->n_open);
+    }
+}
+
+size_t upstream_choose(const struct upstream_candidate *candidates, size_t n, uint32_t random)
+{
+    size_t usable = 0;
+    for (size_t i = 0; i < n; i++) {
+        usable += candidates[i].usable ? 1 : 0;
+    }
+    if (usable == 0) {
+        return n;
+    }
+    // Two different ones by lot (one twice when there is only one), by rank among the usable.
+    size_t first = (random & 0xffff) % usable;
+    size_t second = usable == 1 ? first : (first + 1 + (random >> 16) % (usable - 1)) % usable;
+    size_t chosen = n;
+    for (size_t i = 0, rank = 0; i < n; i++) {
+        if (!candidates[i].usable) {
+            continue;
+        }
+        if ((rank == first || rank == second) &&
+            (chosen == n || candidates[i].load < candidates[chosen].load)) {
+            chosen = i;
+        }
+        rank++;
+    }
+    return chosen;
+}
+
+int upstream_pool_pick(struct upstream_pool *pool, uint64_t tried, uint32_t random,
+                       struct upstream_endpoint **ret_endpoint)
+{
+    struct upstream_candidate candidates[UPSTREAM_ENDPOINTS_MAX];
+    bool any_address = false;
+    bool any_untried = false;
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        struct upstream_endpoint *endpoint = &pool->endpoints[i];
+        bool untried = (tried & (1ULL << i)) == 0;
+        bool address = endpoint->resolve.n_addresses > 0;
+        unsigned busy = endpoint->n_open - endpoint->n_idle;
+        candidates[i] = (struct upstream_candidate){
+            .usable = untried && address && busy < pool->config->max_connections,
+            .load = busy,
+        };
+        any_address = any_address || address;
+        any_untried = any_untried || (untried && address);
+    }
+    size_t chosen = pool->n_endpoints == 1 && candidates[0].usable
+                        ? 0
+                        : upstream_choose(candidates, pool->n_endpoints, random);
+    if (chosen < pool->n_endpoints) {
+        *ret_endpoint = &pool->endpoints[chosen];
+        return 0;
+    }
+    return !any_address ? -EADDRNOTAVAIL : any_untried ? -EBUSY : -EHOSTUNREACH;
+}
+
+static void unlink_idle(struct upstream_endpoint *endpoint, struct upstream_conn *conn)
+{
+    struct upstream_conn *newer = conn->newer;
+    struct upstream_conn *older = conn->older;
+    *(newer != NULL ? &newer->older : &endpoint->idle_newest) = older;
+    *(older != NULL ? &older->newer : &endpoint->idle_oldest) = newer;
+    conn->newer = conn->older = NULL;
+    conn->is_idle = false;
+    endpoint->n_idle--;
+}
+
+struct upstream_conn *upstream_endpoint_take_idle(struct upstream_endpoint *endpoint)
+{
+    struct upstream_conn *conn = endpoint->idle_newest;
+    if (conn != NULL) {
+        unlink_idle(endpoint, conn);
+    }
+    return conn;
+}
+
+void upstream_endpoint_keep(struct upstream_endpoint *endpoint, struct upstream_conn *conn)
+{
+    if (endpoint->n_idle >= endpoint->pool->config->keepalive_connections) {
+        upstream_conn_close(conn);
+        return;
+    }
+    conn->idle_since_ms = uv_now(endpoint->pool->front->service->loop);
+    conn->newer = NULL;
+    conn->older = endpoint->idle_newest;
+    *(conn->older != NULL ? &conn->older->newer : &endpoint->idle_oldest) = conn;
+    endpoint->idle_newest = conn;
+    conn->is_idle = true;
+    endpoint->n_idle++;
+}
+
+void upstream_endpoint_forget(struct upstream_endpoint *endpoint, struct upstream_conn *conn)
+{
+    if (conn->is_idle) {
+        unlink_idle(endpoint, conn);
+    }
+    endpoint->n_open--;
+    endpoint->pool->n_open--;
+}
