@@ -7,9 +7,11 @@
 
 struct listener;
 
-// Port 0 opens nothing (*ret_listener is then NULL, which the others accept). Logs why on failure.
+// Port 0 opens nothing. An address that cannot be bound now is a finding and tried again by
+// listener_retry(); -EINVAL, -ENOMEM are failures, logged.
 int listener_open(struct service *service, const char *address,
                   const struct monitoring_params *monitoring, struct listener **ret_listener);
+void listener_retry(struct listener *listener); // call now and then; does nothing when open
 void listener_close(struct listener **listener);
 uint64_t listener_take_scrapes(struct listener *listener); // since the last call
 

@@ -178,6 +178,7 @@ static void on_second(uv_timer_t *timer)
     sample_suite(agent, now_ns, &sample);
     write_gauges(agent, &sample);
     publish_snapshot(agent, now_ns, &sample);
+    listener_retry(agent->listener);
     metric_add(agent->service->metrics, agent->ids[METRIC_INDEX_scrapes],
                listener_take_scrapes(agent->listener));
 }

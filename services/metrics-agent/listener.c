@@ -1,0 +1,116 @@
+#include "listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "metric/exposition.h"
+#include "net/http_server.h"
+
+struct listener {
+    struct service *service;
+    struct http_server *server; // NULL: port 0, or not open yet
+    bool is_open;
+    int last_error; // said once
+    char *address;
+    char *metrics_path; // NULL: METRICS_ENABLED=false
+    uint64_t scrapes;
+};
+
+static void answer_text(struct http_answer *answer, unsigned status, const char *text)
+{
+    answer->status = status;
+    strbuf_puts(&answer->body, text);
+}
+
+static void on_question(void *arg, const struct http_question *question, struct http_answer *answer)
+{
+    struct listener *listener = arg;
+    if (listener->metrics_path && strcmp(question->path, listener->metrics_path) == 0) {
+        listener->scrapes++;
+        answer->content_type = EXPOSITION_CONTENT_TYPE;
+        if (exposition_write(listener->service->segment, &answer->body) < 0) {
+            strbuf_clear(&answer->body);
+            answer->content_type = "text/plain; charset=utf-8";
+            answer_text(answer, 503, "out of memory\n");
+        }
+    } else if (strcmp(question->path, "/livez") == 0) {
+        answer_text(answer, 200, "alive\n");
+    } else if (strcmp(question->path, "/readyz") == 0) {
+        bool draining = listener->service->draining;
+        answer_text(answer, draining ? 503 : 200, draining ? "draining\n" : "ready\n");
+    } else {
+        answer_text(answer, 404, "there are /livez, /readyz and the metrics\n");
+    }
+}
+
+// A side door that cannot be opened is a finding, no reason to stop measuring: somebody may hold
+// the port for a while (another suite, the process we replace).
+static int open_server(struct listener *listener)
+{
+    char finding[160];
+    int error = http_server_open(listener->service->loop, listener->address, on_question, listener,
+                                 &listener->server);
+    listener->is_open = error == 0;
+    if (error == -EINVAL || error == -ENOMEM || error == listener->last_error)
+        return error;
+    listener->last_error = error;
+    if (error == 0) {
+        service_set_finding(listener->service, "");
+        return 0;
+    }
+    snprintf(finding, sizeof(finding), "METRICS_LISTEN %s cannot be opened: %s; tried again",
+             listener->address, strerror(-error));
+    service_set_finding(listener->service, finding);
+    log_warn("agent.listen_failed", finding);
+    return error;
+}
+
+int listener_open(struct service *service, const char *address,
+                  const struct monitoring_params *monitoring, struct listener **ret_listener)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return -ENOMEM;
+    listener->service = service;
+    listener->address = strdup(address);
+    if (monitoring->metrics_enabled)
+        listener->metrics_path = strdup(monitoring->metrics_path);
+    int error = -ENOMEM;
+    if (listener->address && (listener->metrics_path || !monitoring->metrics_enabled))
+        error = open_server(listener);
+    if (error == -EINVAL || error == -ENOMEM) {
+        log_error("agent.listen_failed", "the agent's own listener cannot be made",
+                  LSTR("METRICS_LISTEN", address), LSTR("error", strerror(-error)));
+        listener_close(&listener);
+        return error;
+    }
+    *ret_listener = listener;
+    return 0;
+}
+
+void listener_retry(struct listener *listener)
+{
+    if (!listener->is_open)
+        open_server(listener);
+}
+
+void listener_close(struct listener **listener)
+{
+    if (!*listener)
+        return;
+    http_server_close(&(*listener)->server);
+    free((*listener)->metrics_path);
+    free((*listener)->address);
+    free(*listener);
+    *listener = NULL;
+}
+
+uint64_t listener_take_scrapes(struct listener *listener)
+{
+    uint64_t scrapes = listener->scrapes;
+    listener->scrapes = 0;
+    return scrapes;
+}
