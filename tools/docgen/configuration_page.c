@@ -2,6 +2,7 @@
 
 #include "config/model.h"
 #include "config/params.h"
+#include "net/http_server.h" // HTTP_ADDRESS_FORM of the agents' params.def
 #include "pages.h"
 
 #define SERVICE_GROUP(service, id)                                                                 \
