@@ -120,7 +120,7 @@ static void put_stored(struct strbuf *out, const struct family *family,
     if (fpclassify(series->rest) == FP_ZERO && fpclassify(family->scale - 1) == FP_ZERO)
         put_u64(out, series->raw);
     else
-        put_number(out, (double)series->raw * family->scale + series->rest);
+        put_number(out, metric_scaled(series->raw, family->scale) + series->rest);
     strbuf_append(out, "\n", 1);
 }
 

@@ -75,7 +75,7 @@ static void add_stored(const struct family *family, struct family_series *series
     if (memcmp(&family->scale, &from->scale, sizeof(family->scale)) == 0)
         series->raw += stored;
     else
-        series->rest += (double)stored * from->scale;
+        series->rest += metric_scaled(stored, from->scale);
 }
 
 static void add_up(struct family_set *set, const struct metric_series *from)

@@ -96,6 +96,9 @@ struct metric_series {
         *words; // counter, gauge: 1; histogram: n_bounds + 2 (buckets, +Inf, sum)
 };
 double metric_series_value(const struct metric_series *series); // counter or gauge, in the unit
+// Stored units in the metric's unit, correctly rounded where the scale is one part of a whole
+// (21000000 ns are 0.021 s and not 0.021000000000000001).
+double metric_scaled(uint64_t stored, double scale);
 
 typedef void metric_each_fn(void *arg, const struct slot_info *slot,
                             const struct metric_series *series);

@@ -16,11 +16,18 @@ struct metric_reading {
     struct snapshot *snapshots[SLOT_COUNT]; // NULL: slot not in use
 };
 
+double metric_scaled(uint64_t stored, double scale)
+{
+    double parts = nearbyint(1 / scale);
+    bool is_part = scale < 1 && fabs(parts * scale - 1) < 1e-12;
+    return is_part ? (double)stored / parts : (double)stored * scale;
+}
+
 double metric_series_value(const struct metric_series *series)
 {
     uint64_t word = atomic_load_explicit(series->words, memory_order_relaxed);
     if (!metric_is_gauge(series->kind))
-        return (double)word * series->scale;
+        return metric_scaled(word, series->scale);
     double value;
     memcpy(&value, &word, sizeof(value));
     return value;

@@ -8,7 +8,7 @@
 #include "metric/metric.h"
 
 #define N_SLOTS   4
-#define N_SERIES  250 // of each slot, the same in all: 1 000 to read, 250 to show
+#define N_SERIES  250 // of each slot, all different: 1 000 to read and to show
 #define N_ADDS    20000000ULL
 #define N_SCRAPES 200
 
@@ -59,7 +59,7 @@ static struct metric_set *fill_slot(struct segment *segment, unsigned instance)
     require(slot_acquire(segment, "bench", text, &slot) == 0, "no slot");
     require(metric_set_open(slot, &set) == 0, "no metric set");
     for (unsigned i = 0; i < N_SERIES; i++) {
-        snprintf(code, sizeof(code), "%u", i);
+        snprintf(code, sizeof(code), "%u", instance * N_SERIES + i);
         metric_id id = metric_register(set, &requests, labels);
         require(id != 0, "no room for the series");
         metric_add(set, id, i * 1000003ULL);

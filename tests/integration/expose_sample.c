@@ -1,0 +1,66 @@
+// Prints an exposition of every kind of series, from two live processes' slots and a dead one's:
+// what test_exposition.py has promtool read. Argument: text or openmetrics.
+#include <stdio.h>
+#include <string.h>
+
+#include "metric/exposition.h"
+
+static const double bounds[] = {0.005, 0.1, 2.5};
+static const struct metric_def defs[] = {
+    {METRIC_COUNTER, "valvechain_sample_requests_total", "", "route,code",
+     "Requests with a \\ and a\nsecond line in the help", NULL, 0, 0},
+    {METRIC_COUNTER, "valvechain_sample_cpu_seconds_total", "seconds", "", "CPU time", NULL, 0,
+     1e-9},
+    {METRIC_GAUGE, "valvechain_sample_connections", "", "", "Open connections", NULL, 0, 0},
+    {METRIC_GAUGE_MAX, "valvechain_sample_lag_seconds", "seconds", "", "The worst lag", NULL, 0, 0},
+    {METRIC_HISTOGRAM, "valvechain_sample_latency_seconds", "seconds", "route", "Latency", bounds,
+     3, 1e-9},
+};
+
+static int fill(struct segment *segment, const char *instance, bool dies)
+{
+    static const char *const labels[] = {"/a\"b\\c\n\xc3\xa4", "200"};
+    struct slot *slot = NULL;
+    struct metric_set *set = NULL;
+    if (slot_acquire(segment, "sample", instance, &slot) < 0 || metric_set_open(slot, &set) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof(defs) / sizeof(defs[0]); i++) {
+        metric_id id = metric_register(set, &defs[i], labels);
+        if (id == 0)
+            return -1;
+        if (metric_is_gauge(defs[i].kind))
+            metric_gauge(set, id, 0.1 * (double)strlen(instance));
+        else if (defs[i].kind == METRIC_HISTOGRAM)
+            metric_observe(set, id, 7000000);
+        else
+            metric_add(set, id, 3);
+    }
+    metric_set_close(&set);
+    if (dies)
+        slot_release(&slot);
+    return 0; // the living hold their slots to the end of the program
+}
+
+int main(int argc, char **argv)
+{
+    char reason[SEGMENT_REASON_MAX];
+    const struct segment_section_spec specs[] = {slot_section_spec(), slot_values_section_spec()};
+    const struct segment_options options = {.dir = "/nonexistent",
+                                            .name = "sample",
+                                            .sections = specs,
+                                            .n_sections = 2,
+                                            .allow_private = true};
+    struct segment *segment = NULL;
+    struct strbuf out = STRBUF_INIT;
+    if (argc != 2 || segment_open(&options, reason, &segment) < 0)
+        return 2;
+    if (fill(segment, "1", false) < 0 || fill(segment, "22", false) < 0 ||
+        fill(segment, "333", true) < 0)
+        return 2;
+    bool text = strcmp(argv[1], "text") == 0;
+    if ((text ? exposition_write(segment, &out) : exposition_write_openmetrics(segment, &out)) < 0)
+        return 2;
+    fputs(strbuf_text(&out), stdout);
+    strbuf_fini(&out);
+    return 0;
+}
