@@ -132,7 +132,7 @@ static const struct config_form form_body = {
 #define CONFIG_MAP(object_, key_, help_)                                                           \
     {.object = OBJECT_##object_, .key = #key_, .type = FIELD_MAP, .help = (help_)},
 #define CONFIG_NOTE(object_, key_, help_)                                                          \
-    {.object = OBJECT_##object_, .key = #key_, .type = FIELD_NOTE, .help = (help_)},
+    {.object = OBJECT_##object_, .key = (key_), .type = FIELD_NOTE, .help = (help_)},
 
 static const struct config_field fields[] = {
 #include "config/config_fields.def"

@@ -415,6 +415,21 @@ int config_object_defaults(enum config_object object, void *out)
     return 0;
 }
 
+static void refuse_unknown_key(struct reader *reader, const struct json_path *path,
+                               const char *const *known, size_t n_known)
+{
+    const char *nearest = nearest_name(path->key, known, n_known);
+    struct strbuf names = STRBUF_INIT;
+    if (nearest) {
+        reader_complain(reader, path, "there is no such field; did you mean %s?", nearest);
+        return;
+    }
+    for (size_t i = 0; i < n_known; i++)
+        strbuf_printf(&names, "%s%s", i ? ", " : "", known[i]);
+    reader_complain(reader, path, "there is no such field, allowed %s", strbuf_text(&names));
+    strbuf_fini(&names);
+}
+
 static void refuse_unknown_keys(struct reader *reader, const struct json_path *path, json_t *json,
                                 enum config_object object)
 {
@@ -429,20 +444,12 @@ static void refuse_unknown_keys(struct reader *reader, const struct json_path *p
     }
     json_object_foreach(json, key, value)
     {
-        struct strbuf names = STRBUF_INIT;
         const struct json_path item = {.parent = path, .key = key, .at_key = true};
         bool is_known = false;
-        for (size_t i = 0; i < n_known; i++) {
+        for (size_t i = 0; i < n_known; i++)
             is_known |= strcmp(known[i], key) == 0;
-            strbuf_printf(&names, "%s%s", i ? ", " : "", known[i]);
-        }
-        const char *nearest = nearest_name(key, known, n_known);
-        if (!is_known && nearest)
-            reader_complain(reader, &item, "there is no such field; did you mean %s?", nearest);
-        else if (!is_known)
-            reader_complain(reader, &item, "there is no such field, allowed %s",
-                            strbuf_text(&names));
-        strbuf_fini(&names);
+        if (!is_known)
+            refuse_unknown_key(reader, &item, known, n_known);
     }
 }
 
