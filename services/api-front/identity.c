@@ -11,6 +11,47 @@
 
 #define FORWARDED_VALUES_MAX 4096
 
+// The first header of each name that identity looks at.
+struct identity_headers {
+    const struct http_header *xff, *forwarded, *tier, *region, *api_key, *authorization;
+};
+
+static void take_first(const struct http_header *header, const char *name,
+                       const struct http_header **found)
+{
+    if (*found == NULL && http_name_is(header->name, header->name_len, name))
+        *found = header;
+}
+
+// One walk for all; the length alone rules most headers out.
+static void find_headers(const struct request *request, struct identity_headers *found)
+{
+    *found = (struct identity_headers){0};
+    for (size_t i = 0; i < request->n_headers; i++) {
+        const struct http_header *header = &request->headers[i];
+        switch (header->name_len) {
+        case sizeof("x-region") - 1:
+            take_first(header, "x-region", &found->region);
+            break;
+        case sizeof("forwarded") - 1: // and x-api-key
+            take_first(header, "forwarded", &found->forwarded);
+            take_first(header, "x-api-key", &found->api_key);
+            break;
+        case sizeof("x-api-tier") - 1:
+            take_first(header, "x-api-tier", &found->tier);
+            break;
+        case sizeof("authorization") - 1:
+            take_first(header, "authorization", &found->authorization);
+            break;
+        case sizeof("x-forwarded-for") - 1:
+            take_first(header, "x-forwarded-for", &found->xff);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
 // All lines of one field, joined by commas (RFC 9110 5.3). False: none is there. What is too long
 // to join is cut on the left, where our own proxies do not write.
 static bool join_header(const struct request *request, const char *name,
@@ -62,15 +103,13 @@ static void note_untrusted_forwarding(struct request *request)
              LSTR("peer", peer));
 }
 
-static void resolve_client(struct request *request)
+static void resolve_client(struct request *request, const struct identity_headers *headers)
 {
     struct identity *identity = &request->identity;
     struct valves *valves = request->valves;
     identity->client = identity->peer;
     identity->peer_is_proxy = cidr_list_has(&valves->trusted_proxies, &identity->peer);
-    bool has_xff = request_header(request, "x-forwarded-for") != NULL;
-    bool has_forwarded = request_header(request, "forwarded") != NULL;
-    if (!has_xff && !has_forwarded)
+    if (headers->xff == NULL && headers->forwarded == NULL)
         return;
     if (!identity->peer_is_proxy) {
         identity->forwarded_by_untrusted = true;
@@ -103,11 +142,11 @@ static void take_region(struct request *request, const char *text, size_t len)
 
 // X-API-Key too counts only from a trusted peer: whoever invents a new key for every request would
 // otherwise have a new allowance for every request.
-static void resolve_header_claims(struct request *request)
+static void resolve_header_claims(struct request *request, const struct identity_headers *headers)
 {
-    const struct http_header *tier = request_header(request, "x-api-tier");
-    const struct http_header *region = request_header(request, "x-region");
-    const struct http_header *key = request_header(request, "x-api-key");
+    const struct http_header *tier = headers->tier;
+    const struct http_header *region = headers->region;
+    const struct http_header *key = headers->api_key;
     if (tier == NULL && region == NULL && key == NULL)
         return;
     if (!cidr_list_has(&request->valves->trusted_claims, &request->identity.peer)) {
@@ -137,10 +176,9 @@ static void refuse_token(struct request *request, enum token_result result)
 
 // A verified token outranks headers. A refused one takes every claim away: the request goes on as a
 // free caller counted by address, because turning it away is the backend's right, not the valve's.
-static void resolve_token(struct request *request)
+static void resolve_token(struct request *request, const struct http_header *header)
 {
     struct valves *valves = request->valves;
-    const struct http_header *header = request_header(request, "authorization");
     if (valves->tokens == NULL || header == NULL)
         return;
     const char *token = NULL;
@@ -172,8 +210,10 @@ enum step identity_resolve(struct request *request)
     struct identity *identity = &request->identity;
     identity->tier = LIMIT_TIER_FREE;
     identity->region = LIMIT_REGION_US_EAST;
-    resolve_client(request);
-    resolve_header_claims(request);
-    resolve_token(request);
+    struct identity_headers headers;
+    find_headers(request, &headers);
+    resolve_client(request, &headers);
+    resolve_header_claims(request, &headers);
+    resolve_token(request, headers.authorization);
     return STEP_NEXT;
 }

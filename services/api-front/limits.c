@@ -86,6 +86,8 @@ static enum step answer_denied(struct request *request, const struct ratelimit_i
     char seconds[24];
     (void)snprintf(seconds, sizeof(seconds), "%" PRIu64, ratelimit_seconds(retry_ns));
     (void)request_add_answer_header(request, "Retry-After", seconds);
+    // RFC 6585 4 forbids storing it; old caches need to be told.
+    (void)request_add_answer_header(request, "Cache-Control", "no-store");
     struct strbuf *members = &request->valves->scratch;
     strbuf_clear(members);
     ratelimit_problem_members(items, n, retry_ns, members);

@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Reads have no side effects on the server (RFC 9110 9.2.1); whatever a file declares, only these
-// may be mocked without looking into the body.
-#define SAFE_METHODS (HTTP_GET | HTTP_HEAD | HTTP_OPTIONS)
+// Whatever a configuration declares, only these may be mocked without looking into the body.
+#define SAFE_METHODS (HTTP_GET | HTTP_HEAD)
 
 static void append_escaped(struct strbuf *out, const char *text, size_t len)
 {

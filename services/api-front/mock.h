@@ -16,7 +16,7 @@ struct mock_facts {
     size_t body_len;
 };
 
-// GET, HEAD and OPTIONS as far as the fallback declares them; POST when every call of its JSON-RPC
+// GET and HEAD as far as the fallback declares them; POST when every call of its JSON-RPC
 // body (one object or a batch) names a declared read and asks for an answer. Nothing else ever is
 // mocked: a write must not seem done.
 // 0: `out` has the body, ${request_id} and ${path} replaced as JSON-escaped text without quotes,

@@ -46,7 +46,8 @@ void valve_leave(struct request *request, enum exchange_result result, bool star
     if (request->permit.held)
         (void)breaker_report(request->valves->breakers, &request->permit,
                              valve_classify(result, request->status), clock_mono_ns());
-    if (started || result == EXCHANGE_ANSWERED || result == EXCHANGE_CLIENT_GONE)
+    if (started || request->answered || result == EXCHANGE_ANSWERED ||
+        result == EXCHANGE_CLIENT_GONE)
         return;
     (void)fallback_answer(request, result, BREAKER_GRANTED, 0);
 }

@@ -58,7 +58,7 @@ Test(model_doc, markdown_has_a_row_a_field)
         "| `connect_timeout_ms` | `1000` | 1 to 600000 ms | Connecting may take this long. |\n",
         "| `timeout_ms` | `CB_TIMEOUT` | 1 to 3600000 ms | ",
         "| `methods` | all | GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, OTHER | ",
-        "| `methods` | `GET, HEAD` | GET, HEAD, POST | ",
+        "| `methods` | all | GET, HEAD | ",
         "| `upstream` | required | the name of an upstream | ",
         "| `max_body_bytes` | none | "};
     for (size_t i = 0; i < 7; i++)
