@@ -78,7 +78,6 @@ test_ci() {
         step tests test_run release
     } &
     local lane=$!
-    step docs ./dev docs --check
     step cppcheck lint_cppcheck_only
     step build-asan build_preset asan
     step build-tsan build_preset tsan
