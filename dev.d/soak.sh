@@ -1,0 +1,8 @@
+# shellcheck shell=bash
+# soak [SECONDS]: load, deaths and reloads for a long time; no failed request, no counter backward,
+# no growing memory.
+cmd_soak() {
+    install_packages build test
+    build_preset release
+    VALVECHAIN_BUILD=$ROOT/build/release /usr/bin/python3 -P -B tests/bench/soak.py "${1:-600}"
+}
