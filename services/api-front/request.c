@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "exchange.h"
 #include "front.h"
+#include "header_block.h"
 #include "listener.h"
 #include "request_check.h"
 #include "request_life.h"
@@ -211,6 +212,16 @@ static bool check_target(struct request *request, const char *url, const char *v
     return true;
 }
 
+// libmicrohttpd's header lies in its buffer behind the version, as it came.
+static bool is_header_plain(const struct request *request, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info != NULL &&
+           header_block_is_plain(version + strlen(version), method + info->header_size,
+                                 request->headers, request->n_headers);
+}
+
 static bool check(struct request *request, const char *url, const char *method, const char *version)
 {
     struct request_shape shape;
@@ -223,6 +234,12 @@ static bool check(struct request *request, const char *url, const char *method, 
     set_trace_id(request);
     size_t len = strnlen(method, sizeof(request->method) - 1);
     memcpy(request->method, method, len);
+    if (!is_header_plain(request, method, version)) {
+        refusal = (struct request_refusal){400, "header_malformed", "Bad Request",
+                                           "Each header line must be 'Name: value' and end in CR "
+                                           "LF, without NUL bytes and without folding."};
+        return refuse(request, &refusal);
+    }
     if (!request_check(method, version, request->headers, request->n_headers, &shape, &refusal)) {
         request->method_bit = strcmp(method, "HEAD") == 0 ? HTTP_HEAD : HTTP_OTHER;
         return refuse(request, &refusal);
