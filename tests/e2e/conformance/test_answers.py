@@ -84,14 +84,17 @@ def test_response_headers_of_32_kib_pass(front):
     assert [got.header(name) for name, _ in headers] == [value for _, value in headers]
 
 
-@pytest.mark.parametrize("status", [204, 304])
-def test_answers_without_a_body(front, status):
+@pytest.mark.parametrize("status,length", [(204, b""), (304, b""), (304, b"Content-Length: 1234\r\n")])
+def test_answers_without_a_body(front, status, length):
     with raw_http.Connection(front.port) as connection:
         for _ in range(2):
-            front.upstream.answer(b"HTTP/1.1 %d X\r\nETag: \"e\"\r\n\r\n" % status)
+            front.upstream.answer(b"HTTP/1.1 %d X\r\n%sETag: \"e\"\r\n\r\n" % (status, length))
             connection.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
             got = connection.read_response()
             assert got.status == status and got.header("ETag") == '"e"'
+            assert got.header("Transfer-Encoding") is None
+            # The upstream's, else libmicrohttpd writes 0 of its own accord (no client reads it).
+            assert got.header("Content-Length") == ("1234" if length else "0" if status == 304 else None)
         front.upstream.answer(OK)
         connection.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
         assert connection.read_response().body == b"ok"
