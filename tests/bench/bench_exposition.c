@@ -49,7 +49,8 @@ static struct segment *make_segment(void)
     return segment;
 }
 
-static struct metric_set *fill_slot(struct segment *segment, unsigned instance)
+static struct metric_set *fill_slot(struct segment *segment, unsigned instance,
+                                    struct slot **ret_slot)
 {
     char text[8], code[8];
     const char *const labels[] = {"application", code};
@@ -64,6 +65,7 @@ static struct metric_set *fill_slot(struct segment *segment, unsigned instance)
         require(id != 0, "no room for the series");
         metric_add(set, id, i * 1000003ULL);
     }
+    *ret_slot = slot;
     return set;
 }
 
@@ -105,11 +107,15 @@ int main(void)
 {
     struct segment *segment = make_segment();
     struct metric_set *sets[N_SLOTS];
+    struct slot *slots[N_SLOTS];
     for (unsigned i = 0; i < N_SLOTS; i++)
-        sets[i] = fill_slot(segment, i);
+        sets[i] = fill_slot(segment, i, &slots[i]);
     bench_scrapes(segment);
     bench_writes(sets[0]);
-    for (unsigned i = 0; i < N_SLOTS; i++)
+    for (unsigned i = 0; i < N_SLOTS; i++) {
         metric_set_close(&sets[i]);
-    return 0; // slots and private segment end with the process
+        slot_release(&slots[i]);
+    }
+    segment_close(&segment);
+    return 0;
 }

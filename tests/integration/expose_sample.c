@@ -17,7 +17,7 @@ static const struct metric_def defs[] = {
      3, 1e-9},
 };
 
-static int fill(struct segment *segment, const char *instance, bool dies)
+static int fill(struct segment *segment, const char *instance, struct slot **ret_slot)
 {
     static const char *const labels[] = {"/a\"b\\c\n\xc3\xa4", "200"};
     struct slot *slot = NULL;
@@ -36,9 +36,8 @@ static int fill(struct segment *segment, const char *instance, bool dies)
             metric_add(set, id, 3);
     }
     metric_set_close(&set);
-    if (dies)
-        slot_release(&slot);
-    return 0; // the living hold their slots to the end of the program
+    *ret_slot = slot; // alive until it is released
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -54,13 +53,20 @@ int main(int argc, char **argv)
     struct strbuf out = STRBUF_INIT;
     if (argc != 2 || segment_open(&options, reason, &segment) < 0)
         return 2;
-    if (fill(segment, "1", false) < 0 || fill(segment, "22", false) < 0 ||
-        fill(segment, "333", true) < 0)
-        return 2;
+    static const char *const instances[] = {"1", "22", "333"};
+    struct slot *slots[3];
+    for (int i = 0; i < 3; i++) {
+        if (fill(segment, instances[i], &slots[i]) < 0)
+            return 2;
+    }
+    slot_release(&slots[2]);
     bool text = strcmp(argv[1], "text") == 0;
     if ((text ? exposition_write(segment, &out) : exposition_write_openmetrics(segment, &out)) < 0)
         return 2;
     fputs(strbuf_text(&out), stdout);
     strbuf_fini(&out);
+    slot_release(&slots[0]);
+    slot_release(&slots[1]);
+    segment_close(&segment);
     return 0;
 }
