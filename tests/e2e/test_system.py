@@ -147,7 +147,7 @@ def test_paths_are_parameters(start, upstream):
 
 
 def test_system_allow(start):
-    suite = start(SYSTEM_ALLOW="192.0.2.0/24", TRUSTED_PROXIES="loopback")
+    suite = start(SYSTEM_ALLOW="127.0.0.1,192.0.2.0/24")
     for path in ("/metrics", "/api/health", "/api/autoscaling/metrics", "/api/rate-limit/stats",
                  "/api/circuit-breaker/stats", "/livez", "/readyz"):
         answer = suite.get(path, {"X-Forwarded-For": "203.0.113.1"})
