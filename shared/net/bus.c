@@ -90,9 +90,9 @@ void bus_close(struct bus **bus_pointer)
     bus_peers_close(bus);
     bus_subscriptions_close(bus);
     if (bus->cmd)
-        bus_socket_close((struct bus_socket *)bus->cmd, 0);
+        bus_bound_close(bus->cmd, 0);
     if (bus->pub)
-        bus_socket_close((struct bus_socket *)bus->pub, BUS_LINGER_MS);
+        bus_bound_close(bus->pub, BUS_LINGER_MS);
     uv_close((uv_handle_t *)&bus->tick, bus_handle_closed);
     uv_close((uv_handle_t *)&bus->kick, bus_handle_closed);
     zmq_ctx_term(bus->context); // waits for the I/O thread, at most BUS_LINGER_MS

@@ -75,23 +75,27 @@ static bool path_is_ours(const struct bus_bound *bound)
            status.st_ino == bound->inode;
 }
 
-// zmq_unbind would remove the path, which is another's now or gone already: only the latter may be
-// taken back.
 void bus_bound_tick(struct bus_bound *bound)
 {
     char address[BUS_PATH_MAX + 8];
-    struct stat status;
 
     if (!bound)
         return;
-    if (bound->is_up && !path_is_ours(bound) && lstat(bound->path, &status) < 0 &&
-        errno == ENOENT) {
+    if (bound->is_up && !path_is_ours(bound)) { // removed, or taken over by force
         snprintf(address, sizeof(address), "ipc://%s", bound->path);
         zmq_unbind(bound->socket.zmq, address);
         bound->is_up = false;
     }
     if (!bound->is_up)
         bound_bind(bound);
+}
+
+// libzmq leaves the path behind (it removes only those it invented itself).
+void bus_bound_close(struct bus_bound *bound, int linger_ms)
+{
+    if (bound->is_up && path_is_ours(bound))
+        unlink(bound->path);
+    bus_socket_close(&bound->socket, linger_ms);
 }
 
 bool bus_bound_is_up(const struct bus_bound *bound)

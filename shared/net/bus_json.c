@@ -1,5 +1,7 @@
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -24,12 +26,19 @@ static void json_enum(const ProtobufCFieldDescriptor *field, int value, struct s
         strbuf_printf(out, "%d", value);
 }
 
-static void json_number(double value, int digits, struct strbuf *out)
+// The shorter of two forms that reads back as the same number.
+static void json_number(double value, struct strbuf *out)
 {
-    if (isfinite(value))
-        strbuf_printf(out, "%.*g", digits, value);
-    else
+    char text[32];
+
+    if (!isfinite(value)) {
         strbuf_puts(out, "null");
+        return;
+    }
+    snprintf(text, sizeof(text), "%.15g", value);
+    if (islessgreater(strtod(text, NULL), value))
+        snprintf(text, sizeof(text), "%.17g", value);
+    strbuf_puts(out, text);
 }
 
 // `value` points at one value of the field, as protobuf-c lays it out.
@@ -57,10 +66,10 @@ static void json_value(const ProtobufCFieldDescriptor *field, const void *value,
         strbuf_printf(out, "%" PRIu64, *(const uint64_t *)value);
         return;
     case PROTOBUF_C_TYPE_FLOAT:
-        json_number((double)*(const float *)value, 9, out);
+        json_number((double)*(const float *)value, out);
         return;
     case PROTOBUF_C_TYPE_DOUBLE:
-        json_number(*(const double *)value, 17, out);
+        json_number(*(const double *)value, out);
         return;
     case PROTOBUF_C_TYPE_BOOL:
         strbuf_puts(out, *(const protobuf_c_boolean *)value ? "true" : "false");

@@ -184,6 +184,7 @@ int bus_request(struct bus *bus, const char *process, const char *topic,
     ask->on_reply = on_reply;
     ask->arg = arg;
     memcpy(ask->topic, topic, strlen(topic) + 1);
+    uv_update_time(bus->loop); // the loop's clock stands still while a handler works
     uv_timer_init(bus->loop, &ask->deadline);
     ask->deadline.data = ask;
     uv_timer_start(&ask->deadline, ask_expired, timeout_ms, 0);

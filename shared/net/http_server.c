@@ -38,7 +38,9 @@ static int address_parse_listen(const char *text, struct sockaddr_storage *ret_s
     if (!colon || colon == text || parse_u64(colon + 1, 0, 65535, &port) < 0 ||
         address_parse(text, (size_t)(colon - text), &address) < 0)
         return -EINVAL;
-    if ((address.family == 6) != (text[0] == '[' && colon[-1] == ']'))
+    // The address alone, without what address_parse also takes: a port, brackets around IPv4.
+    if (address.family == 6 ? text[0] != '[' || colon[-1] != ']'
+                            : text[0] == '[' || memchr(text, ':', (size_t)(colon - text)) != NULL)
         return -EINVAL;
     memset(ret_sockaddr, 0, sizeof(*ret_sockaddr));
     if (address.family == 4) {

@@ -249,6 +249,19 @@ static void close_handle(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
+// A signal that comes while we leave must not undo a clean exit: libuv gives the signals their
+// default actions back when its handles close.
+static void signals_hold(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
 // The frame's own handles and what a service forgot; closing needs the loop to turn.
 static void loop_finish(uv_loop_t *loop)
 {
@@ -262,6 +275,7 @@ void frame_finish(struct frame *frame)
 {
     struct service *service = &frame->service;
 
+    signals_hold();
     if (frame->metrics)
         process_metrics_refresh(frame->metrics, service);
     bus_close(&service->bus);

@@ -1,0 +1,225 @@
+#include "limiter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "limiter_announce.h"
+
+#define FILL_INTERVAL_MS 1000
+
+static const struct param_row limiter_rows[] = {
+#define PARAM_STRUCT_TYPE struct limiter_params
+#define PARAM_ROWS        "params.def"
+#include "config/param_table.inc"
+#undef PARAM_STRUCT_TYPE
+#undef PARAM_ROWS
+};
+static const struct param_group limiter_param_group = {
+    .name = "limiter",
+    .title = "limiter",
+    .rows = limiter_rows,
+    .n_rows = sizeof(limiter_rows) / sizeof(limiter_rows[0]),
+    .struct_bytes = sizeof(struct limiter_params),
+};
+enum { GROUP_LIMITS, GROUP_LIMITER };
+static const struct param_group *const groups[] = {
+    [GROUP_LIMITS] = &limits_param_group, [GROUP_LIMITER] = &limiter_param_group, NULL};
+
+enum {
+#define METRIC_ROWS "metrics.def"
+#include "metric/metric_enum.inc"
+    N_METRICS
+};
+static const struct metric_def metric_defs[] = {
+#include "metric/metric_table.inc"
+};
+#undef METRIC_ROWS
+
+struct limiter {
+    struct service *service;
+    struct limit_view *view;
+    struct limit_policy_set set; // in force
+    uv_timer_t sweep, fill;
+    unsigned open_handles; // freed with the last of them
+    metric_id ids[N_METRICS];
+    metric_id publications_refused;
+};
+
+static const struct limiter_params *own_params(const struct limiter *limiter)
+{
+    return limiter->service->params[GROUP_LIMITER];
+}
+
+// Which environment it is changes a default and nothing that can be wrong.
+static int limiter_check(void *const *params, const struct config_model *model,
+                         struct problems *problems)
+{
+    struct limit_policy_set *set = calloc(1, sizeof(*set));
+    int error;
+
+    if (!set)
+        return -ENOMEM;
+    error = limit_compile(params[GROUP_LIMITS], model, ENVIRONMENT_PRODUCTION, problems, set);
+    free(set);
+    return error;
+}
+
+static int publish(struct limiter *limiter, const struct limit_policy_set *set)
+{
+    const struct service *service = limiter->service;
+    int error = limit_publish(limiter->view, set, LIMIT_PUBLISH_REPLACE);
+
+    metric_add(service->metrics,
+               error < 0 ? limiter->publications_refused : limiter->ids[METRIC_INDEX_publications],
+               1);
+    if (error < 0) {
+        log_error("limit.refused",
+                  error == -ENOSPC ? "the limit table is too small for these policies: raise "
+                                     "LIMIT_TABLE_CELLS (needs a new segment)"
+                                   : "the policies could not be published",
+                  LSTR("error", strerror(-error)), LUINT("policies", set->n),
+                  LUINT("limit_table_cells", service->suite->limit_table_cells));
+        return error;
+    }
+    limiter->set = *set;
+    metric_gauge(service->metrics, limiter->ids[METRIC_INDEX_generation],
+                 (double)limit_generation(limiter->view));
+    metric_gauge(service->metrics, limiter->ids[METRIC_INDEX_policies], set->n);
+    log_info("limit.published", "the policies are in force", LUINT("policies", set->n),
+             LUINT("generation", limit_generation(limiter->view)));
+    limiter_announce(service->bus, set, limit_generation(limiter->view));
+    return 0;
+}
+
+static int compile_and_publish(struct limiter *limiter)
+{
+    const struct service *service = limiter->service;
+    struct limit_policy_set *set = calloc(1, sizeof(*set));
+    struct problems problems = PROBLEMS_INIT;
+    int error = -ENOMEM;
+
+    if (set)
+        error = limit_compile(service->params[GROUP_LIMITS], service->model,
+                              service->suite->environment, &problems, set);
+    for (size_t i = 0; i < problems.n; i++)
+        log_error("config.invalid", problems.items[i]);
+    problems_fini(&problems);
+    if (!error)
+        error = publish(limiter, set);
+    free(set);
+    return error;
+}
+
+static void sweep_due(uv_timer_t *timer)
+{
+    struct limiter *limiter = timer->data;
+    uint32_t budget = (uint32_t)own_params(limiter)->sweep_cells;
+    uint32_t freed = limit_sweep(limiter->view, budget);
+
+    metric_add(limiter->service->metrics, limiter->ids[METRIC_INDEX_swept], budget);
+    metric_add(limiter->service->metrics, limiter->ids[METRIC_INDEX_freed], freed);
+}
+
+static void fill_due(uv_timer_t *timer)
+{
+    struct limiter *limiter = timer->data;
+    struct limit_fill fill;
+
+    limit_fill(limiter->view, &fill);
+    metric_gauge(limiter->service->metrics, limiter->ids[METRIC_INDEX_table_cells],
+                 (double)fill.cells);
+    metric_gauge(limiter->service->metrics, limiter->ids[METRIC_INDEX_table_live],
+                 (double)fill.live);
+}
+
+static void sweep_start(struct limiter *limiter)
+{
+    uint64_t interval_ms = own_params(limiter)->sweep_interval_ms;
+
+    uv_timer_start(&limiter->sweep, sweep_due, interval_ms, interval_ms);
+}
+
+static void register_metrics(struct limiter *limiter)
+{
+    struct metric_set *set = limiter->service->metrics;
+    const char *labels[] = {"ok"};
+
+    for (int i = 0; i < N_METRICS; i++)
+        limiter->ids[i] = metric_register(set, &metric_defs[i], labels);
+    labels[0] = "refused";
+    limiter->publications_refused =
+        metric_register(set, &metric_defs[METRIC_INDEX_publications], labels);
+}
+
+static int limiter_setup(struct service *service, void **ret_state)
+{
+    struct limiter *limiter = calloc(1, sizeof(*limiter));
+    int error;
+
+    if (!limiter)
+        return -ENOMEM;
+    limiter->service = service;
+    register_metrics(limiter);
+    error = limit_attach(service->segment, service->slot, &limiter->view);
+    if (!error)
+        error = bus_serve(service->bus, NULL, NULL);
+    if (!error)
+        error = compile_and_publish(limiter);
+    if (error < 0) {
+        log_error("limiter.setup", "the limiter cannot work", LSTR("error", strerror(-error)));
+        limit_detach(&limiter->view);
+        free(limiter);
+        return error;
+    }
+    uv_timer_init(service->loop, &limiter->sweep);
+    uv_timer_init(service->loop, &limiter->fill);
+    limiter->sweep.data = limiter->fill.data = limiter;
+    limiter->open_handles = 2;
+    sweep_start(limiter);
+    uv_timer_start(&limiter->fill, fill_due, 0, FILL_INTERVAL_MS);
+    *ret_state = limiter;
+    return 0;
+}
+
+static int limiter_reload(struct service *service, void *state)
+{
+    struct limiter *limiter = state;
+    int error = compile_and_publish(limiter);
+
+    (void)service;
+    if (!error)
+        sweep_start(limiter);
+    return error;
+}
+
+static void limiter_closed(uv_handle_t *handle)
+{
+    struct limiter *limiter = handle->data;
+
+    if (--limiter->open_handles == 0)
+        free(limiter);
+}
+
+static void limiter_teardown(struct service *service, void *state)
+{
+    struct limiter *limiter = state;
+
+    (void)service;
+    limit_detach(&limiter->view);
+    uv_close((uv_handle_t *)&limiter->sweep, limiter_closed);
+    uv_close((uv_handle_t *)&limiter->fill, limiter_closed);
+}
+
+const struct service_descriptor limiter_descriptor = {
+    .name = "limiter",
+    .summary = "publishes the rate limit policies and keeps the limit table clean",
+    .groups = groups,
+    .metrics = metric_defs,
+    .n_metrics = sizeof(metric_defs) / sizeof(metric_defs[0]),
+    .check = limiter_check,
+    .setup = limiter_setup,
+    .reload = limiter_reload,
+    .teardown = limiter_teardown,
+};
