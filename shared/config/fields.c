@@ -78,25 +78,27 @@ static const struct config_form form_body = {
     is_body, NULL, "text with no variables but ${request_id}, ${rpc_id} and ${path}"};
 
 #define AT(object_, field_)                                                                        \
-    .object = OBJECT_##object_, .offset = offsetof(struct config_##object_, field_),               \
-    .size = sizeof(((struct config_##object_ *)0)->field_)
+    .object = OBJECT_##object_, .offset = offsetof(struct config_##object_, field_)
+#define SIZE(object_, field_) .size = sizeof(((struct config_##object_ *)0)->field_)
 #define CONFIG_UINT(object_, key_, field_, def, lo, hi, unit_, help_)                              \
-    {AT(object_, field_), .key = #key_, .type = FIELD_UINT, .default_text = (def),                 \
-     .min = (lo),         .max = (hi),  .unit = (unit_),    .help = (help_)},
+    {AT(object_, field_), SIZE(object_, field_), .key = #key_,                                     \
+     .type = FIELD_UINT,  .default_text = (def), .min = (lo),                                      \
+     .max = (hi),         .unit = (unit_),       .help = (help_)},
 #define CONFIG_LIKE(object_, key_, field_, parameter)                                              \
-    {AT(object_, field_), .key = #key_, .type = FIELD_UINT, .like = #parameter},
+    {AT(object_, field_), SIZE(object_, field_), .key = #key_, .type = FIELD_UINT,                 \
+     .like = #parameter},
 #define CONFIG_BOOL(object_, key_, field_, def, help_)                                             \
     {AT(object_, field_), .key = #key_, .type = FIELD_BOOL, .default_text = (def), .help = (help_)},
 #define CONFIG_STR(object_, key_, field_, def, form_, longest, required_, help_)                   \
     {AT(object_, field_), .key = #key_,    .type = FIELD_STR,       .default_text = (def),         \
      .max = (longest),    .form = (form_), .required = (required_), .help = (help_)},
 #define CONFIG_ENUM(object_, key_, field_, first, choices_, help_)                                 \
-    {AT(object_, field_),   .key = #key_,     .type = FIELD_ENUM, .min = (first),                  \
-     .choices = (choices_), .required = true, .help = (help_)},
+    {AT(object_, field_), SIZE(object_, field_), .key = #key_,     .type = FIELD_ENUM,             \
+     .min = (first),      .choices = (choices_), .required = true, .help = (help_)},
 #define CONFIG_FLAGS(object_, key_, field_, def, choices_, help_)                                  \
-    {AT(object_, field_),   .key = #key_,   .type = FIELD_FLAGS,                                   \
-     .default_text = (def), .min = 1,       .max = 32,                                             \
-     .choices = (choices_), .help = (help_)},
+    {AT(object_, field_), SIZE(object_, field_), .key = #key_,                                     \
+     .type = FIELD_FLAGS, .default_text = (def), .min = 1,                                         \
+     .max = 32,           .choices = (choices_), .help = (help_)},
 #define CONFIG_STRS(object_, key_, field_, form_, most, help_)                                     \
     {AT(object_, field_), .key = #key_,    .type = FIELD_STRS,                                     \
      .max = (most),       .form = (form_), .help = (help_)},

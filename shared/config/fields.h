@@ -42,7 +42,7 @@ struct config_field {
     enum config_object object;
     const char *key;
     enum field_type type;
-    size_t offset, size; // of the struct's field
+    size_t offset, size; // of the struct's field; the size only where numbers are stored
     size_t count_offset; // FIELD_OBJECTS: where their number goes
     size_t inline_max;   // FIELD_OBJECTS: room for so many in the struct itself; 0: allocated
     enum config_object child;

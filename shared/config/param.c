@@ -63,6 +63,7 @@ static int parse_value(const struct param_row *row, const char *text, union valu
     union value value = {0};
     bool unset = (row->flags & PARAM_UNSET_OK) && (!text || strcasecmp(text, "unset") == 0);
     int r = 0;
+    ASSERT(text || row->type == PARAM_TYPE_STR); // NULL is a default, and only texts may have it
     switch (row->type) {
     case PARAM_TYPE_UINT:
         value.uint = PARAM_UNSET;
@@ -174,8 +175,6 @@ static int load_row(const struct param_row *row, const struct param_sources *sou
     if (r < 0)
         return r;
     r = parse_value(row, found.text ? found.text : row->default_text, &value);
-    if (!found.text)
-        ASSERT(r != -EINVAL && r != -ERANGE); // a default is ours
     if (r == 0) {
         store(row, params, &value);
         if (found.text && is_too_early(row, &value)) {
@@ -183,6 +182,7 @@ static int load_row(const struct param_row *row, const struct param_sources *sou
             r = -EINVAL;
         }
     } else if (r != -ENOMEM) {
+        ASSERT(found.text); // a default is ours
         refuse(row, &found, r, problems);
         r = -EINVAL;
     }
