@@ -1,6 +1,5 @@
 #include "answer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -151,35 +150,29 @@ static ssize_t read_body(void *cls, uint64_t position, char *to, size_t cap)
     return client_read_answer(cls, to, cap);
 }
 
-// 204 and 304: with an open or stated size libmicrohttpd would send a body or a last chunk, which
-// the client would take for the beginning of the next answer. The length of a 304 is what a 200
-// would have had (RFC 9110 8.6): the upstream's or none, never libmicrohttpd's 0.
-static struct MHD_Response *response_without_body(const struct upstream_answer *answer)
+// libmicrohttpd 0.9.75 ends a bodyless answer of unknown length with a chunked terminator that does
+// not belong there. 304 gets Content-Length: 0, which caches must not take over (RFC 9111 3.2); to
+// HEAD it would be a false statement, so that connection is closed instead.
+static struct MHD_Response *response_without_body(struct request *request, uint64_t length)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    if (response == NULL) {
-        return NULL;
+    if (length == UINT64_MAX && request->method_bit == HTTP_HEAD) {
+        struct MHD_Response *response =
+            MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1, read_body, request, NULL);
+        if (response != NULL) {
+            MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        }
+        return response;
     }
-    MHD_set_response_options(response, MHD_RF_INSANITY_HEADER_CONTENT_LENGTH, MHD_RO_END);
-    if (answer->length != UINT64_MAX && answer->status == 304) {
-        char length[24];
-        snprintf(length, sizeof(length), "%" PRIu64, answer->length);
-        (void)MHD_add_response_header(response, "Content-Length", length);
-    }
-    return response;
+    length = length == UINT64_MAX ? 0 : length;
+    return MHD_create_response_from_callback(length, 1, read_body, request, NULL);
 }
 
 static struct MHD_Response *response_of_upstream(struct request *request)
 {
     struct exchange *x = request->exchange;
     const struct upstream_answer *answer = &x->answer;
-    if (answer->framing == ANSWER_NO_BODY && request->method_bit != HTTP_HEAD) {
-        return response_without_body(answer);
-    }
     if (answer->framing == ANSWER_NO_BODY) {
-        uint64_t size = answer->length != UINT64_MAX ? answer->length : MHD_SIZE_UNKNOWN;
-        return MHD_create_response_from_callback(size, 1, read_body, request, NULL);
+        return response_without_body(request, answer->length);
     }
     struct iovec pieces[2];
     int n = body_peek(&x->in, pieces);

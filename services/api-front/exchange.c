@@ -101,7 +101,11 @@ static void set_deadlines(struct exchange *x, uint64_t now_ms)
 {
     const struct config_upstream *config = x->pool->config;
     uint64_t call_ns = x->request->call_timeout_ns;
-    uint64_t call_ms = call_ns == UINT64_MAX ? UINT64_MAX : (call_ns + NS_PER_MS - 1) / NS_PER_MS;
+    uint64_t call_ms = (call_ns + NS_PER_MS - 1) / NS_PER_MS;
+    if (call_ns == UINT64_MAX) { // no breaker is asked; a deadline there is all the same
+        const struct breakers_params *params = x->front->service->params[FRONT_GROUP_BREAKERS];
+        call_ms = config->breaker.timeout_ms != 0 ? config->breaker.timeout_ms : params->timeout_ms;
+    }
     uint64_t connect_ms = or_none(config->connect_timeout_ms);
     uint64_t first_byte_ms = or_none(config->first_byte_timeout_ms);
     // The upstream's own word counts, else the breaker's.
