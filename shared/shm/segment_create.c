@@ -126,7 +126,8 @@ static int make_object(const struct segment *segment, const struct segment_optio
     int r = fill(fd, options, header, &memory);
     if (r == 0) {
         munmap(memory, header->total_bytes);
-        // link(), not rename(): never over what somebody else laid there meanwhile.
+        // link(), not rename(): never over what somebody else laid there meanwhile. A death before
+        // the unlink leaves a second name, which costs nothing and is removed with the object.
         if (link(temporary, segment->path) < 0)
             r = -errno;
     }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +94,17 @@ static inline void fault_wait_word(const _Atomic unsigned *word, unsigned at_lea
         const struct timespec pause = {.tv_nsec = 20000};
         nanosleep(&pause, NULL);
     }
+}
+
+// A child that does not outlive a failed parent.
+static inline pid_t fault_fork(void)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    CHECK(pid >= 0, "%s", strerror(errno));
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
 }
 
 static inline void fault_kill(pid_t pid)

@@ -92,9 +92,7 @@ static pid_t spawn_writer(unsigned instance)
     atomic_store(&report->stage, BEFORE);
     atomic_store(&report->begun, 0);
     atomic_store(&report->ended, 0);
-    fflush(NULL);
-    pid_t pid = fork();
-    CHECK(pid >= 0, "%s", strerror(errno));
+    pid_t pid = fault_fork();
     if (pid == 0) {
         for (bool first = true;; first = false)
             live_once(text, first);
@@ -205,8 +203,7 @@ static void check_as_next_writer(unsigned instance, uint64_t total)
 
 static pid_t spawn_bystander(void)
 {
-    pid_t pid = fork();
-    CHECK(pid >= 0, "%s", strerror(errno));
+    pid_t pid = fault_fork();
     if (pid == 0) {
         struct segment *segment;
         struct slot *slot;

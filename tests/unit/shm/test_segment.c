@@ -345,6 +345,21 @@ Test(segment, dead_creators_temporary_is_cleaned_up)
     segment_close(&segment);
 }
 
+// Its creator died between link() and unlink().
+Test(segment, second_name_of_the_object_goes_with_it)
+{
+    struct segment *segment = open_it();
+    segment_close(&segment);
+    char temporary[128];
+    strcpy(temporary, fixture_path("1.new"));
+    cr_assert_eq(link(fixture_path("1"), temporary), 0);
+    segment = open_it();
+    cr_assert_eq(inits, 1);
+    segment_close(&segment);
+    cr_assert_eq(segment_unlink(fixture_dir, "vc"), 0);
+    cr_assert_eq(access(temporary, F_OK), -1);
+}
+
 Test(segment, full_file_system_is_an_error_at_creation)
 {
     // A file size limit makes posix_fallocate fail as a full file system does, without root.
