@@ -3,7 +3,7 @@
     before = suite.metrics()
     ...
     delta = suite.metrics() - before
-    assert delta.sum("valvechain_http_requests_total", code="200") == 3
+    assert delta.sum("valvechain_http_requests_total", code="2xx") == 3
 """
 
 import re
