@@ -146,6 +146,16 @@ static void note_change(struct scaler_advisor *advisor, struct advice *advice)
     advisor->last = *advice;
 }
 
+// Blindness is a finding; measuring a first evaluation period after the start is not.
+static void note_blindness(struct scaler_advisor *advisor, const struct decision_inputs *inputs,
+                           const struct advice *advice)
+{
+    bool starting =
+        inputs->now_ns - advisor->service->start_ns < 2 * advisor->params->stale_after_s * NS_PER_S;
+    bool is_blind = !inputs->fresh || inputs->current == 0;
+    service_set_finding(advisor->service, is_blind && !starting ? advice->reason : "");
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct scaler_advisor *advisor = timer->data;
@@ -162,6 +172,7 @@ static void on_second(uv_timer_t *timer)
     decision_make(advisor->policy, &inputs, &advisor->state, &advice);
     advice_write(advisor->service->segment, &advice);
     write_gauges(advisor, &advice);
+    note_blindness(advisor, &inputs, &advice);
     note_change(advisor, &advice);
 }
 
