@@ -106,7 +106,7 @@ static json_t *check_breakers(struct health_report *report)
     struct breaker_status status;
     size_t n_upstreams = 0;
     size_t n_open = 0;
-    for (uint32_t i = 0; breaker_status(valves->breakers, i, report->now_ns, &status) == 0; i++) {
+    for (uint32_t i = 0; breaker_next(valves->breakers, &i, report->now_ns, &status); i++) {
         json_object_set_new(object, status.name,
                             json_pack("{s:s,s:s}", "status",
                                       system_breaker_health[status.state % 3], "state",

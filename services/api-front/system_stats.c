@@ -139,7 +139,7 @@ json_t *system_breaker_report(struct valves *valves)
     json_t *breakers = json_object();
     uint64_t now_ns = clock_mono_ns();
     struct breaker_status status;
-    for (uint32_t i = 0; breaker_status(valves->breakers, i, now_ns, &status) == 0; i++)
+    for (uint32_t i = 0; breaker_next(valves->breakers, &i, now_ns, &status); i++)
         json_object_set_new(breakers, status.name, breaker_entry(valves, i, &status, now_ns));
     return json_pack("{s:b,s:I,s:o}", "enabled", valves_breakers_params(valves)->enabled,
                      "generation", (json_int_t)breaker_generation(valves->breakers),

@@ -114,7 +114,7 @@ static void sample_suite(struct metrics_agent *agent, uint64_t now_ns, struct sa
     rates_read(&agent->rates, agent->params->rate_window_s * NS_PER_S, &sample->rates);
     sample->known[FIGURE_RATE] = sample->rates.known;
     note_figure(agent, FIGURE_RATE, 0, sample->rates.known);
-    for (uint32_t i = 0; breaker_status(agent->breakers, i, now_ns, &status) == 0; i++)
+    for (uint32_t i = 0; breaker_next(agent->breakers, &i, now_ns, &status); i++)
         sample->breakers_open += status.state != BREAKER_CLOSED;
 }
 

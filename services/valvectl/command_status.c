@@ -64,7 +64,7 @@ static void report_breakers(struct breaker_view *view, uint64_t now_ns, json_t *
     if (!list)
         printf("\n%-16s %-10s %11s %9s %9s %9s %9s %7s\n", "BREAKER", "STATE", "SINCE", "SUCCESS",
                "FAILURE", "TIMEOUT", "IN FLIGHT", "OPENS");
-    for (uint32_t i = 0; breaker_status(view, i, now_ns, &status) == 0; i++) {
+    for (uint32_t i = 0; breaker_next(view, &i, now_ns, &status); i++) {
         double since_s = seconds_since(status.since_ns, now_ns);
         if (list) {
             json_array_append_new(

@@ -114,9 +114,12 @@ struct breaker_status {
         total_refused_capacity;
 };
 // Any reader (also read-only ones without a slot: `slot` NULL at attach). -ENOENT past the end,
-// -ENODATA for a retired name (walkers go on to the next index).
+// -ENODATA for a retired name.
 int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
                    struct breaker_status *ret_status);
+// Walks all breakers but the retired: for (i = 0; breaker_next(view, &i, now_ns, &status); i++)
+bool breaker_next(struct breaker_view *view, uint32_t *index, uint64_t now_ns,
+                  struct breaker_status *ret_status);
 
 // The last changes of state, for the event stream: none is lost between two looks as long as there
 // were at most BREAKER_HISTORY of them.

@@ -64,6 +64,15 @@ int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
     return 0;
 }
 
+bool breaker_next(struct breaker_view *view, uint32_t *index, uint64_t now_ns,
+                  struct breaker_status *ret_status)
+{
+    int rc;
+    while ((rc = breaker_status(view, *index, now_ns, ret_status)) == -ENODATA)
+        ++*index;
+    return rc == 0;
+}
+
 static void add_evidence(const struct breaker_cell *cell, struct breaker_transition *transition)
 {
     uint64_t seen[BREAKER_KINDS];

@@ -71,7 +71,7 @@ def test_services_use_no_other_service(service):
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_the_same_faces(service):
     folder = os.path.join(ROOT, "services", service)
-    stem = {"api-front": "front"}.get(service, service.replace("-", "_"))
+    stem = {"api-front": "front", "breaker": "breaker_service"}.get(service, service.replace("-", "_"))
     wanted = ["main.c", "README.md"]
     if service != "valvectl":
         wanted += ["params.def", "metrics.def", f"{stem}.c", f"{stem}.h"]

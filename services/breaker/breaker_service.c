@@ -1,0 +1,208 @@
+#include "breaker_service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "breaker_params.h"
+#include "figures.h"
+#include "watch.h"
+
+#define RECLAIM_INTERVAL_MS 100
+#define FIGURES_INTERVAL_MS 250
+
+enum { GROUP_BREAKERS, GROUP_UPSTREAMS, GROUP_OWN };
+static const struct param_group *const groups[] = {&breakers_param_group, &upstreams_param_group,
+                                                   &breaker_param_group, NULL};
+
+enum timer { TIMER_WATCH, TIMER_RECLAIM, TIMER_FIGURES, N_TIMERS };
+
+struct breaker_service {
+    struct service *service;
+    struct breaker_view *view;
+    struct watch watch;
+    struct figures figures;
+    uv_timer_t timers[N_TIMERS];
+    int n_open_timers;
+};
+
+static void publish_event(void *arg, uint32_t index, const struct breaker_definition *definition,
+                          const struct breaker_transition *transition)
+{
+    struct breaker_service *self = arg;
+    Valvechain__V1__Origin origin = VALVECHAIN__V1__ORIGIN__INIT;
+    Valvechain__V1__BreakerEvent event = VALVECHAIN__V1__BREAKER_EVENT__INIT;
+    char name[BREAKER_NAME_MAX], topic[sizeof("breaker.event.") + BREAKER_NAME_MAX];
+    char from[16], to[16];
+    snprintf(name, sizeof(name), "%s", definition->name);
+    snprintf(topic, sizeof(topic), "breaker.event.%s", name);
+    snprintf(from, sizeof(from), "%s", breaker_state_names[transition->from]);
+    snprintf(to, sizeof(to), "%s", breaker_state_names[transition->to]);
+    bus_origin(self->service->bus, &origin);
+    event.origin = &origin;
+    event.breaker = name;
+    event.from_state = from;
+    event.to_state = to;
+    event.generation = transition->generation;
+    event.successes = transition->successes;
+    event.failures = transition->failures;
+    event.timeouts = transition->timeouts;
+    event.error_threshold_percent = definition->error_threshold_percent;
+    event.open_for_ms = transition->open_for_ns / NS_PER_MS;
+    if (bus_publish(self->service->bus, topic, &event.base) == 0) // the bus counts a drop
+        figures_count_event(&self->figures, index);
+    log_info("breaker.changed", "a breaker changed its state", LSTR("breaker", name),
+             LSTR("from", from), LSTR("to", to), LUINT("successes", event.successes),
+             LUINT("failures", event.failures), LUINT("timeouts", event.timeouts),
+             LUINT("open_for_ms", event.open_for_ms));
+}
+
+static void on_watch(uv_timer_t *timer)
+{
+    struct breaker_service *self = timer->data;
+    watch_poll(&self->watch, self->view, publish_event, self);
+}
+
+static void on_reclaim(uv_timer_t *timer)
+{
+    struct breaker_service *self = timer->data;
+    breaker_reclaim(self->view, clock_mono_ns());
+}
+
+static void on_figures(uv_timer_t *timer)
+{
+    struct breaker_service *self = timer->data;
+    figures_update(&self->figures, self->view, clock_mono_ns());
+}
+
+static int check(void *const *params, const struct config_model *model, struct problems *problems)
+{
+    struct breaker_definition_set *set = calloc(1, sizeof(*set));
+    if (set == NULL)
+        return -ENOMEM;
+    int rc = breaker_compile(params[GROUP_BREAKERS], model, problems, set);
+    free(set);
+    return rc;
+}
+
+static int publish_definitions(struct breaker_service *self)
+{
+    struct problems problems = PROBLEMS_INIT;
+    struct breaker_definition_set *set = calloc(1, sizeof(*set));
+    int rc = set == NULL ? -ENOMEM
+                         : breaker_compile(self->service->params[GROUP_BREAKERS],
+                                           self->service->model, &problems, set);
+    if (rc == 0)
+        rc = breaker_publish(self->view, set, BREAKER_PUBLISH_REPLACE);
+    if (rc == -ENOSPC)
+        log_error("breaker.names_full",
+                  "the segment has had as many breaker names as it can hold; a new one needs a new "
+                  "segment (stop the whole suite and start it)",
+                  LUINT("names", BREAKER_MAX));
+    else if (rc < 0)
+        log_error("breaker.publish_failed", "the breakers' definitions could not be published",
+                  LSTR("error", strerror(-rc)));
+    else
+        log_info("breaker.published", "the breakers' definitions are in force",
+                 LUINT("generation", breaker_generation(self->view)), LUINT("breakers", set->n));
+    problems_fini(&problems);
+    free(set);
+    return rc;
+}
+
+static void start_timers(struct breaker_service *self)
+{
+    const struct breaker_params *own = self->service->params[GROUP_OWN];
+    static uv_timer_cb on_timer[N_TIMERS] = {on_watch, on_reclaim, on_figures};
+    const uint64_t intervals_ms[N_TIMERS] = {own->watch_interval_ms, RECLAIM_INTERVAL_MS,
+                                             FIGURES_INTERVAL_MS};
+    for (int i = 0; i < N_TIMERS; i++)
+        uv_timer_start(&self->timers[i], on_timer[i], intervals_ms[i], intervals_ms[i]);
+}
+
+static int attach(struct breaker_service *self)
+{
+    struct service *service = self->service;
+    int rc = breaker_attach(service->segment, service->slot, &self->view);
+    if (rc < 0) {
+        log_error("breaker.attach_failed", "the segment's breakers cannot be used",
+                  LSTR("error", strerror(-rc)));
+        return rc;
+    }
+    watch_init(&self->watch, self->view);
+    rc = publish_definitions(self);
+    if (rc < 0)
+        return rc;
+    rc = bus_serve(service->bus, NULL, NULL); // ping is answered by the bus
+    if (rc < 0)
+        log_error("breaker.commands_failed", "the command socket cannot be served",
+                  LSTR("error", strerror(-rc)));
+    return rc;
+}
+
+static int setup(struct service *service, void **ret_state)
+{
+    struct breaker_service *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return -ENOMEM;
+    self->service = service;
+    figures_init(&self->figures, service->segment, service->metrics);
+    int rc = attach(self);
+    if (rc < 0) {
+        breaker_detach(&self->view);
+        free(self);
+        return rc;
+    }
+    figures_update(&self->figures, self->view, clock_mono_ns());
+    for (int i = 0; i < N_TIMERS; i++) {
+        uv_timer_init(service->loop, &self->timers[i]);
+        self->timers[i].data = self;
+    }
+    self->n_open_timers = N_TIMERS;
+    start_timers(self);
+    *ret_state = self;
+    return 0;
+}
+
+static int reload(struct service *service, void *state)
+{
+    struct breaker_service *self = state;
+    (void)service;
+    int rc = publish_definitions(self);
+    if (rc == 0)
+        start_timers(self); // BREAKER_WATCH_INTERVAL may be another
+    return rc;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct breaker_service *self = handle->data;
+    if (--self->n_open_timers == 0)
+        free(self);
+}
+
+static void teardown(struct service *service, void *state)
+{
+    struct breaker_service *self = state;
+    (void)service;
+    watch_poll(&self->watch, self->view, publish_event, self);
+    figures_update(&self->figures, self->view, clock_mono_ns());
+    breaker_detach(&self->view);
+    for (int i = 0; i < N_TIMERS; i++)
+        uv_close((uv_handle_t *)&self->timers[i], on_timer_closed);
+}
+
+const struct service_descriptor breaker_service_descriptor = {
+    .name = "breaker",
+    .summary = "owns the circuit breakers: definitions, events, figures, and what the dead held",
+    .groups = groups,
+    .metrics = figures_defs,
+    .n_metrics = FIGURES_METRICS,
+    .check = check,
+    .setup = setup,
+    .reload = reload,
+    .teardown = teardown,
+};
