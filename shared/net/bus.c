@@ -72,7 +72,7 @@ int bus_open(uv_loop_t *loop, const struct bus_options *options, struct bus **re
     return 0;
 }
 
-static void bus_handle_closed(uv_handle_t *handle)
+static void bus_part_closed(uv_handle_t *handle)
 {
     struct bus *bus = handle->data;
 
@@ -93,8 +93,8 @@ void bus_close(struct bus **bus_pointer)
         bus_bound_close(bus->cmd, 0);
     if (bus->pub)
         bus_bound_close(bus->pub, BUS_LINGER_MS);
-    uv_close((uv_handle_t *)&bus->tick, bus_handle_closed);
-    uv_close((uv_handle_t *)&bus->kick, bus_handle_closed);
+    uv_close((uv_handle_t *)&bus->tick, bus_part_closed);
+    uv_close((uv_handle_t *)&bus->kick, bus_part_closed);
     zmq_ctx_term(bus->context); // waits for the I/O thread, at most BUS_LINGER_MS
     bus_free_texts(bus);
 }

@@ -78,7 +78,7 @@ void bus_kicked(uv_idle_t *idle); // the callback of bus->kick
 int bus_bound_open(struct bus *bus, int type, const struct bus_endpoint *endpoint,
                    void (*on_message)(struct bus_socket *, const struct bus_frames *),
                    struct bus_bound **ret_bound);
-void bus_bound_tick(struct bus_bound *bound); // NULL: nothing
+void bus_bound_tick(struct bus_bound *bound);                 // NULL: nothing
 void bus_bound_close(struct bus_bound *bound, int linger_ms); // removes the path
 bool bus_bound_is_up(const struct bus_bound *bound);
 const char *bus_bound_path(const struct bus_bound *bound);

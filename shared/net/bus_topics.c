@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/abi.h"
 #include "net/bus.h"
-#include "shm/segment.h"
 
 static const struct bus_endpoint endpoints[] = {
 #define ENDPOINT(process_, kind_, suffix_, help_)                                                  \
@@ -61,7 +61,7 @@ int bus_endpoint_path(const struct bus_endpoint *endpoint, const char *dir, cons
     if (each && (!instance || !*instance || strchr(instance, '/')))
         return -EINVAL;
     len = snprintf(path, sizeof(path), "%s/%s%s%s.%d.%s", dir, endpoint->process, each ? "@" : "",
-                   each ? instance : "", SEGMENT_ABI, endpoint->suffix);
+                   each ? instance : "", VALVECHAIN_ABI, endpoint->suffix);
     if (len < 0 || (size_t)len >= sizeof(path))
         return -ENAMETOOLONG;
     memcpy(ret_path, path, (size_t)len + 1);
@@ -72,7 +72,7 @@ bool bus_endpoint_is_file(const struct bus_endpoint *endpoint, const char *file)
 {
     size_t process_len = strlen(endpoint->process), file_len = strlen(file);
     char tail[BUS_PATH_MAX];
-    int tail_len = snprintf(tail, sizeof(tail), ".%d.%s", SEGMENT_ABI, endpoint->suffix);
+    int tail_len = snprintf(tail, sizeof(tail), ".%d.%s", VALVECHAIN_ABI, endpoint->suffix);
     size_t middle;
 
     if (strncmp(file, endpoint->process, process_len) != 0 ||

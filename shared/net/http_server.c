@@ -252,7 +252,7 @@ int http_server_open(uv_loop_t *loop, const char *address, http_answer_fn *answe
     return 0;
 }
 
-static void handle_closed(uv_handle_t *handle)
+static void server_closed(uv_handle_t *handle)
 {
     struct http_server *server = handle->data;
 
@@ -267,8 +267,8 @@ void http_server_close(struct http_server **server_pointer)
     if (!server)
         return;
     *server_pointer = NULL;
-    uv_close((uv_handle_t *)&server->poll, handle_closed); // leaves our epoll before its fd goes
-    uv_close((uv_handle_t *)&server->timer, handle_closed);
+    uv_close((uv_handle_t *)&server->poll, server_closed); // leaves our epoll before its fd goes
+    uv_close((uv_handle_t *)&server->timer, server_closed);
     MHD_stop_daemon(server->daemon);
 }
 

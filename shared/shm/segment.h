@@ -19,7 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEGMENT_ABI          1
+#include "base/abi.h"
+
+#define SEGMENT_ABI          VALVECHAIN_ABI
 #define SEGMENT_MAX_SECTIONS 16
 #define SEGMENT_NAME_MAX     48
 #define SEGMENT_REASON_MAX   320
