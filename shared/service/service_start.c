@@ -238,6 +238,7 @@ int frame_start(struct frame *frame)
     if (error < 0)
         return error;
     slot_heartbeat(frame->service.slot, clock_mono_ns());
+    process_metrics_refresh(frame->metrics, &frame->service);
     uv_timer_start(&frame->heartbeat, heartbeat_ticked, HEARTBEAT_MS, HEARTBEAT_MS);
     return 0;
 }

@@ -1,0 +1,114 @@
+"""Events of real processes over ZeroMQ, read as an operator reads them: by `valvectl tap`."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from support.suite import Suite, binary, require_binaries
+from support.wait import wait_for
+
+
+class Tap:
+    """`valvectl tap`, its lines parsed as they come."""
+
+    def __init__(self, suite, *topics):
+        self.path = os.path.join(suite.dir, "tap.jsonl")
+        with open(self.path, "wb") as out:
+            self.child = subprocess.Popen(
+                [binary("valvectl"), "tap", *topics], stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT,
+                env={"PATH": os.environ["PATH"],
+                     **{key: str(value) for key, value in suite.environment().items()}})
+
+    def messages(self, topic):
+        with open(self.path, encoding="utf-8") as file:
+            lines = file.read().split("\n")[:-1]
+        return [message["message"] for message in map(json.loads, lines) if message["topic"] == topic]
+
+    def wait(self, topic, number=1, where=lambda message: True, seconds=15.0):
+        return wait_for(lambda: (found := list(filter(where, self.messages(topic))))
+                        and len(found) >= number and found, seconds, f"{number} x {topic}")
+
+    def close(self):
+        self.child.terminate()
+        self.child.wait(10)
+
+
+@pytest.fixture
+def suite():
+    require_binaries(("limiter", "valvectl"))
+    suite = Suite(processes=("limiter",), config={"parameters": {}}, env={"NODE_ENV": "production"})
+    os.mkdir(suite.socket_dir, 0o770)
+    yield suite
+    suite.stop()
+
+
+@pytest.fixture
+def tap(suite):
+    tap = Tap(suite)
+    yield tap
+    tap.close()
+
+
+def test_the_life_of_a_process_is_heard(suite, tap):
+    limiter = suite["limiter"].start()
+    started = tap.wait("process.started")[0]
+    assert started["ok"] and started["version"]
+    assert started["origin"]["suite"] == suite.name
+    assert started["origin"]["process"] == "limiter" and started["origin"]["instance"] == "1"
+
+    suite.write_config({"parameters": {"GLOBAL_RATE_MAX": 7}})
+    limiter.signal(signal.SIGHUP)
+    assert tap.wait("process.reloaded")[0]["ok"]
+    policies = {policy["name"]: policy for policy in tap.wait("limit.policies")[-1]["policies"]}
+    assert policies["global"]["limit"] == 7
+    assert policies["auth"] == {"name": "auth", "algorithm": "sliding_window", "mode": "enforce",
+                                "limit": 3, "window_ms": 900000}
+
+    suite.write_config({"parameters": {"GLOBAL_RATE_MAX": "lots"}})
+    limiter.signal(signal.SIGHUP)
+    refused = tap.wait("process.reloaded", where=lambda message: not message["ok"])[0]
+    assert "GLOBAL_RATE_MAX" in refused["detail"]
+    assert len(tap.messages("limit.policies")) == 1
+
+    assert limiter.terminate() == 0
+    tap.wait("process.stopping")
+
+
+def test_a_listener_hears_each_successor_of_a_killed_process(suite, tap):
+    limiter = suite["limiter"]
+    for number in range(1, 4):
+        limiter.start()
+        tap.wait("process.started", number)
+        limiter.kill()
+
+
+def test_counters_go_on_and_restarts_are_counted(suite):
+    def metrics():
+        answer = subprocess.run([binary("valvectl"), "metrics", "--json"], text=True, check=True,
+                                capture_output=True, timeout=10,
+                                env={"PATH": os.environ["PATH"],
+                                     **{k: str(v) for k, v in suite.environment().items()}})
+        return answer.stdout
+
+    def value(name):
+        for row in json.loads(metrics()):
+            if row["name"] == name:
+                return row["value"]
+        raise AssertionError(f"no {name}")
+
+    limiter = suite["limiter"].start()
+    wait_for(lambda: value("valvechain_limit_swept_cells_total") >= 8192, 10, "two sweeps")
+    swept, cpu = value("valvechain_limit_swept_cells_total"), \
+        value("valvechain_process_cpu_seconds_total")
+    assert value("valvechain_process_restarts_total") == 0
+    assert value("valvechain_process_resident_memory_bytes") == pytest.approx(
+        limiter.rss_kib() * 1024, rel=0.5)
+    limiter.kill()
+    limiter.start()
+    assert value("valvechain_limit_swept_cells_total") >= swept
+    assert value("valvechain_process_cpu_seconds_total") >= cpu
+    assert value("valvechain_process_restarts_total") == 1
