@@ -7,7 +7,7 @@
 // under its caller's feet.
 //
 // Waiting: a connection that waits for its answer first stays in libmicrohttpd's list of ready ones
-// and is asked again in each turn; only when it has waited WAIT_TURNS turns or WAIT_MS it is
+// and is asked again in each turn; only when it has waited WAIT_TURNS turns it is
 // suspended. An answer that comes quickly so saves two epoll_ctl and one recv.
 //
 // Deadlines (one tick for all): header, keep-alive idle, body rate, answer not taken. A client that
@@ -41,7 +41,6 @@ struct client {
     bool suspended; // libmicrohttpd does not look at it
     bool waiting;   // in its list of ready ones, with nothing to do
     unsigned wait_turns;
-    uint64_t wait_since_ms;
     bool cut;      // nothing more is read or answered
     bool farewell; // the last answer was written raw; the rest is read and dropped
 

@@ -61,6 +61,7 @@ struct exchange {
 void exchange_start(struct request *request);
 // Bytes of the request's body as the client sent them (unframed); returns how many were taken.
 size_t exchange_send(struct exchange *exchange, const void *bytes, size_t len);
+size_t exchange_room(const struct exchange *exchange); // bytes that exchange_send would take now
 bool exchange_wants_body(const struct exchange *exchange); // false: the rest is to be dropped
 void exchange_send_end(struct exchange *exchange);
 // Writes what is pending; called when a turn's bytes are together.

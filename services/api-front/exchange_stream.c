@@ -17,13 +17,22 @@ bool exchange_wants_body(const struct exchange *x)
     return x->phase != EXCHANGE_ENDED && !x->send_stopped;
 }
 
-static size_t put_chunk(struct exchange *x, const void *bytes, size_t len)
+size_t exchange_room(const struct exchange *x)
 {
     size_t room = body_room(&x->out);
-    if (room <= CHUNK_OVERHEAD) {
+    if (!x->request->chunked) {
+        return room;
+    }
+    return room > CHUNK_OVERHEAD ? room - CHUNK_OVERHEAD : 0;
+}
+
+static size_t put_chunk(struct exchange *x, const void *bytes, size_t len)
+{
+    size_t room = exchange_room(x);
+    if (room == 0) {
         return 0;
     }
-    len = len < room - CHUNK_OVERHEAD ? len : room - CHUNK_OVERHEAD;
+    len = len < room ? len : room;
     char size[12];
     int digits = snprintf(size, sizeof(size), "%zx\r\n", len);
     // All three or none: the room for them was seen, only memory can be missing, and then at once.

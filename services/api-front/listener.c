@@ -211,7 +211,7 @@ static void start_daemon(struct listener *listener, int fd)
     if (listener->tls != NULL) {
         flags |= MHD_USE_TLS;
         options[sizeof(options) / sizeof(options[0]) - 2] = (struct MHD_OptionItem){
-            MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)&listener_tls_retrieve, NULL};
+            MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)&listener_tls_retrieve};
         listener_tls_use(listener->tls);
     }
     listener->daemon = MHD_start_daemon(flags, 0, on_accept, listener, client_on_access, listener,

@@ -368,6 +368,23 @@ static bool is_unwanted(const struct request *request)
            (request->exchange != NULL && !exchange_wants_body(request->exchange));
 }
 
+// Gives the exchange as much as it takes, writing in between: what stays here waits for an event
+// that only a full buffer brings.
+static size_t send_on(struct request *request, const char *bytes, size_t len)
+{
+    struct exchange *x = request->exchange;
+    size_t taken = 0;
+    for (;;) {
+        size_t n = send_kept(request) ? exchange_send(x, bytes + taken, len - taken) : 0;
+        taken += n;
+        exchange_flush(x);
+        bool again = taken < len && exchange_wants_body(x) && exchange_room(x) > 0;
+        if (!again) {
+            return taken;
+        }
+    }
+}
+
 size_t request_body(struct request *request, const void *bytes, size_t len)
 {
     size_t taken = 0;
@@ -378,30 +395,30 @@ size_t request_body(struct request *request, const void *bytes, size_t len)
     if (request->body_kept && !is_unwanted(request)) {
         taken = keep(request, bytes, len);
     }
+    if (taken < len && !is_unwanted(request) && request->exchange != NULL) {
+        taken += send_on(request, (const char *)bytes + taken, len - taken);
+    }
     if (taken < len && is_unwanted(request)) {
         request->discarded += len - taken;
         taken = len;
-    } else if (taken < len && request->exchange != NULL && send_kept(request)) {
-        taken += exchange_send(request->exchange, (const char *)bytes + taken, len - taken);
     }
     request->bytes_in += taken;
-    if (request->exchange != NULL) {
-        exchange_flush(request->exchange);
-    }
     return taken;
 }
 
 void request_pump(struct request *request)
 {
     struct exchange *x = request->exchange;
-    if (x == NULL || !exchange_wants_body(x)) {
-        return;
-    }
-    bool all = send_kept(request);
-    if (all && request->stage == REQUEST_COMPLETE && request->has_body) {
-        exchange_send_end(x);
-    } else if (request->body_len > 0) {
+    while (x != NULL && exchange_wants_body(x) && request->body_sent < request->body_len) {
+        bool all = send_kept(request);
         exchange_flush(x);
+        if (!all && exchange_room(x) == 0) {
+            return; // a wake-up comes when there is room
+        }
+    }
+    if (x != NULL && exchange_wants_body(x) && request->stage == REQUEST_COMPLETE &&
+        request->has_body) {
+        exchange_send_end(x);
     }
 }
 
