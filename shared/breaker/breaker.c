@@ -131,6 +131,8 @@ enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, ui
     if (index >= view->table.n || definition->retired || !definition->enabled)
         return BREAKER_GRANTED;
     uint64_t word = atomic_load_explicit(&view->state->cells[index].state, memory_order_acquire);
+    if (state_kind(word) == BREAKER_OPEN && !state_is_due(word, now_ns))
+        return refuse_open(view, index, word, now_ns, ret_retry_ns);
     if (state_kind(word) != BREAKER_CLOSED)
         return probe_acquire(view, index, now_ns, ret_permit, ret_retry_ns);
     if (!capacity_take(view, index, now_ns))

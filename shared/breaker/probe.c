@@ -4,8 +4,8 @@
 #include "breaker/state.h"
 #include "breaker/view.h"
 
-static enum breaker_grant refuse_open(struct breaker_view *view, uint32_t index, uint64_t word,
-                                      uint64_t now_ns, uint64_t *ret_retry_ns)
+enum breaker_grant refuse_open(struct breaker_view *view, uint32_t index, uint64_t word,
+                               uint64_t now_ns, uint64_t *ret_retry_ns)
 {
     struct breaker_line *line = view_line(view, index);
     uint64_t n = atomic_load_explicit(&line->refused_open, memory_order_relaxed);

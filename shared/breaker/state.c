@@ -1,12 +1,6 @@
 #include "breaker/state.h"
 
-#include "base/clock.h"
 #include "breaker/tag.h"
-
-#define DEADLINE_BITS 36
-#define DEADLINE_MASK ((UINT64_C(1) << DEADLINE_BITS) - 1)
-// No open time is longer than a day (CB_RESET_TIMEOUT_MAX); what seems further ahead is past.
-#define DEADLINE_AHEAD_MAX_MS (UINT64_C(86400000) + 1)
 
 #define OUT_ONE       (UINT64_C(1) << 28)
 #define SUCCEEDED_ONE (UINT64_C(1) << 36)
@@ -58,7 +52,7 @@ static uint64_t open_word(uint64_t word, uint32_t reopened,
     uint32_t generation = generation_next(state_generation(word));
     uint64_t open_ns = state_open_for_ns(definition, reopened, mix(seed ^ generation));
     uint64_t deadline_ms = (now_ns + open_ns + NS_PER_MS - 1) / NS_PER_MS; // never early
-    return pack(BREAKER_OPEN, generation, reopened, deadline_ms & DEADLINE_MASK);
+    return pack(BREAKER_OPEN, generation, reopened, deadline_ms & STATE_DEADLINE_MASK);
 }
 
 uint64_t state_deadline_ns(uint64_t word, uint64_t now_ns)
@@ -66,16 +60,11 @@ uint64_t state_deadline_ns(uint64_t word, uint64_t now_ns)
     if (state_kind(word) != BREAKER_OPEN)
         return 0;
     uint64_t now_ms = now_ns / NS_PER_MS;
-    uint64_t ahead = ((word >> 28) - now_ms) & DEADLINE_MASK;
-    if (ahead <= DEADLINE_AHEAD_MAX_MS)
+    uint64_t ahead = ((word >> 28) - now_ms) & STATE_DEADLINE_MASK;
+    if (ahead <= STATE_DEADLINE_AHEAD_MAX_MS)
         return (now_ms + ahead) * NS_PER_MS;
-    uint64_t behind = (DEADLINE_MASK + 1) - ahead;
+    uint64_t behind = (STATE_DEADLINE_MASK + 1) - ahead;
     return behind < now_ms ? (now_ms - behind) * NS_PER_MS : 0;
-}
-
-bool state_is_due(uint64_t word, uint64_t now_ns)
-{
-    return state_kind(word) == BREAKER_OPEN && now_ns >= state_deadline_ns(word, now_ns);
 }
 
 uint64_t state_with_waiting(uint64_t word, bool waiting)

@@ -14,9 +14,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "breaker/breaker.h"
 
-#define STATE_REOPENED_MAX 63
+#define STATE_REOPENED_MAX  63
+#define STATE_DEADLINE_BITS 36
+#define STATE_DEADLINE_MASK ((UINT64_C(1) << STATE_DEADLINE_BITS) - 1)
+// No open time is longer than a day (CB_RESET_TIMEOUT_MAX); what seems further ahead is past.
+#define STATE_DEADLINE_AHEAD_MAX_MS (UINT64_C(86400000) + 1)
 
 static inline uint32_t state_kind(uint64_t word) // an enum breaker_state, or 3: damaged
 {
@@ -47,7 +52,13 @@ static inline uint32_t state_probes_failed(uint64_t word)
     return state_kind(word) == BREAKER_HALF_OPEN ? (uint32_t)(word >> 44) & 0xff : 0;
 }
 uint64_t state_deadline_ns(uint64_t word, uint64_t now_ns); // of an open word; 0 else
-bool state_is_due(uint64_t word, uint64_t now_ns);          // open, and the deadline is reached
+// open, and the deadline is reached
+static inline bool state_is_due(uint64_t word, uint64_t now_ns)
+{
+    uint64_t ahead_ms = ((word >> 28) - now_ns / NS_PER_MS) & STATE_DEADLINE_MASK;
+    return state_kind(word) == BREAKER_OPEN &&
+           (ahead_ms == 0 || ahead_ms > STATE_DEADLINE_AHEAD_MAX_MS);
+}
 
 // closed, same generation, with or without the waiting mark
 uint64_t state_with_waiting(uint64_t word, bool waiting);

@@ -63,6 +63,8 @@ bool transition_judge(struct breaker_view *view, uint32_t index, uint32_t genera
                       uint64_t now_ns);
 
 // probe.c: open or half-open at first sight.
+enum breaker_grant refuse_open(struct breaker_view *view, uint32_t index, uint64_t word,
+                               uint64_t now_ns, uint64_t *ret_retry_ns);
 enum breaker_grant probe_acquire(struct breaker_view *view, uint32_t index, uint64_t now_ns,
                                  struct breaker_permit *permit, uint64_t *ret_retry_ns);
 bool probe_report(struct breaker_view *view, const struct breaker_permit *permit,
