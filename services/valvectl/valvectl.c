@@ -143,10 +143,12 @@ int valvectl_run(int argc, char **argv)
     struct param_sources sources = {.assignments = arguments.assignments,
                                     .n_assignments = arguments.n_assignments};
     int result = VALVECTL_FINDING;
-    if (param_group_load(&suite_param_group, &sources, &ctl.suite, &problems) == 0) {
+    param_check_assignments(&sources, &problems);
+    int error = param_group_load(&suite_param_group, &sources, &ctl.suite, &problems);
+    if (error == 0 && problems.n == 0)
         result = run_command(&ctl, argc - optind, argv + optind);
+    if (error == 0)
         param_group_fini(&suite_param_group, &ctl.suite);
-    }
     for (size_t i = 0; i < problems.n; i++)
         fprintf(stderr, "valvectl: %s\n", problems.items[i]);
     problems_fini(&problems);
