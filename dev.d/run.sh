@@ -9,7 +9,7 @@ RUN_STOP=0
 
 cmd_run() {
     install_packages build run
-    build_preset release
+    build_preset release programs
     run_environment
     RUN_DIR=build/run/$VALVECHAIN_NAME
     mkdir -p "$RUN_DIR"

@@ -142,7 +142,6 @@ static void note_change(struct scaler_advisor *advisor, struct advice *advice)
         publish_advice(advisor, advice);
         advisor->quiet = 0;
     }
-    service_set_finding(advisor->service, advice->action == ADVICE_HOLD ? advice->reason : "");
     advisor->last = *advice;
 }
 
