@@ -1,6 +1,6 @@
 // One cell of the limit table: a cache line of eight words.
 //
-//   word 0  owner: 44 bits of the keyed fingerprint, 1 bit "confirmed", 19 bits claim number
+//   word 0  owner: 44 bits of the keyed fingerprint, 2 bits of state, 18 bits claim number
 //   word 1  last: the latest epoch in which anyone charged here (full width, never goes back)
 //   2 to 7  the counts, as window.h or ring.h lay them out
 //
@@ -26,14 +26,16 @@ _Static_assert(sizeof(struct cell) == 64, "a cell is one cache line");
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "words are lock-free");
 
 #define OWNER_CONFIRMED   (UINT64_C(1) << 19)
-#define OWNER_CLAIM_MASK  (OWNER_CONFIRMED - 1)
+#define OWNER_RETURNING   (UINT64_C(1) << 18) // tentative, and was confirmed for the same key before
+#define OWNER_CLAIM_MASK  (OWNER_RETURNING - 1)
 #define OWNER_PRINT_SHIFT 20 // everything below is not the fingerprint
 
-// The owner word after a claim of a cell that had `previous`. Never 0, which means "never used".
-static inline uint64_t owner_claimed(uint64_t print, uint64_t previous, bool confirmed)
+// The owner word that follows `previous`; `state` is OWNER_CONFIRMED, OWNER_RETURNING or 0. Never
+// 0, which means "never used".
+static inline uint64_t owner_next(uint64_t print, uint64_t previous, uint64_t state)
 {
     uint64_t claim = (previous + 1) & OWNER_CLAIM_MASK;
-    return print << OWNER_PRINT_SHIFT | (confirmed ? OWNER_CONFIRMED : 0) | (claim ? claim : 1);
+    return print << OWNER_PRINT_SHIFT | state | (claim ? claim : 1);
 }
 static inline bool owner_is(uint64_t owner, uint64_t print)
 {

@@ -109,6 +109,22 @@ static void take_back_all(struct decision *decision)
     }
 }
 
+static int charge(struct trial *trial, uint64_t cost)
+{
+    uint64_t live_from = meter_live_from(trial->meter);
+    int r = table_claim(&trial->key, live_from, &trial->place);
+    if (r == 0 && trial->place.tentative) {
+        r = meter_raise(trial->meter, trial->place.cell);
+        if (r == 0) {
+            r = table_settle(&trial->key, live_from, &trial->place);
+        }
+    }
+    if (r == 0) {
+        r = meter_charge(trial->meter, trial->place.cell, cost, &trial->charge, &trial->reading);
+    }
+    return r;
+}
+
 static int charge_all(struct decision *decision)
 {
     for (uint32_t i = 0; i < decision->n; i++) {
@@ -116,11 +132,7 @@ static int charge_all(struct decision *decision)
         if (trial->denied || trial->ignored) {
             continue; // a shadow policy: what it would refuse does not count there
         }
-        int r = table_claim(&trial->key, meter_live_from(trial->meter), &trial->place);
-        if (r == 0) {
-            r = meter_charge(trial->meter, trial->place.cell, decision->cost, &trial->charge,
-                             &trial->reading);
-        }
+        int r = charge(trial, decision->cost);
         trial->charged = r == 0;
         if (r == -EDQUOT && trial->shadow) {
             trial->denied = true;

@@ -60,6 +60,10 @@ static inline int meter_look(const struct meter *meter, const struct cell *cell,
     return meter->is_ring ? ring_look(cell, &meter->ring, ret_reading)
                           : window_look(cell, &meter->window, ret_reading);
 }
+static inline int meter_raise(const struct meter *meter, struct cell *cell)
+{
+    return meter->is_ring ? ring_raise(cell, &meter->ring) : window_raise(cell, &meter->window);
+}
 static inline int meter_charge(const struct meter *meter, struct cell *cell, uint64_t cost,
                                struct meter_charge *ret_charge, struct cell_reading *ret_reading)
 {

@@ -99,7 +99,7 @@ int ring_look(const struct cell *cell, const struct ring *ring, struct cell_read
     return atomic_load(&cell->last) > ring->epoch ? -EAGAIN : 0;
 }
 
-static int advance(struct cell *cell, const struct ring *ring)
+int ring_raise(struct cell *cell, const struct ring *ring)
 {
     uint64_t last = atomic_load(&cell->last);
     while (last < ring->epoch) {
@@ -140,7 +140,7 @@ static int take_slot(struct cell *cell, const struct ring *ring, uint32_t index)
 int ring_charge(struct cell *cell, const struct ring *ring, uint64_t cost, uint32_t *ret_bucket,
                 uint64_t *ret_tag, struct cell_reading *ret_reading)
 {
-    int r = advance(cell, ring);
+    int r = ring_raise(cell, ring);
     if (r < 0) {
         return r;
     }

@@ -26,9 +26,10 @@ static inline bool ring_has(const struct ring *ring, uint64_t now_ns)
     return now_ns - ring->start_ns < ring->tick_ns;
 }
 
-// As window_look, window_charge, window_take_back and window_freed_ns. `ret_bucket` is the set of
-// slots that hold the stamps, one for each unit of cost; `ret_tag` the stamp.
+// As window_look, window_raise, window_charge, window_take_back and window_freed_ns. `ret_bucket`
+// is the set of slots that hold the stamps, one for each unit of cost; `ret_tag` the stamp.
 int ring_look(const struct cell *cell, const struct ring *ring, struct cell_reading *ret_reading);
+int ring_raise(struct cell *cell, const struct ring *ring);
 int ring_charge(struct cell *cell, const struct ring *ring, uint64_t cost, uint32_t *ret_bucket,
                 uint64_t *ret_tag, struct cell_reading *ret_reading);
 void ring_take_back(struct cell *cell, uint32_t bucket, uint64_t tag);

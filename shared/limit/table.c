@@ -2,28 +2,31 @@
 
 #include <errno.h>
 
-// Why a charge cannot get lost. `last` is raised before anything is added, so a cell with an
-// admitted charge has a live `last` until the charge is dead. Who takes a cell has read his clock
-// first, then the owner word, then a dead `last`, and swaps the owner word by CAS. Who charges a
-// cell that he found dead has changed the owner word himself (claim number), so the taker's CAS
-// fails; if he found it alive and the taker did not, the taker's clock is ahead of his epoch, and
-// his own final clock is, too: he is not admitted. Who charged before reads the owner word again.
+// Why a charge cannot get lost. A cell is counted in only while its owner word says confirmed, and
+// `last` is raised before that word is written, and again before anything is added. Who takes a
+// cell has read his clock first, then the owner word, then a dead `last`, and swaps the owner word
+// by CAS. If he read it before it became the present one, his CAS fails. If after, he saw `last` as
+// raised before; it is dead by his clock and not by the clock of whoever charges there (who would
+// have claimed it anew), so his clock is ahead of that epoch, and so is the other's final clock:
+// not admitted. Who charges a cell that was taken before reads the owner word again.
 //
 // Why a key is never confirmed in two cells. A claim is first tentative. It is confirmed only after
 // a probe of the set that began after the claim and met no other cell of the key; a tentative one
 // further on in the probe order is abandoned by CAS first, so that it can no longer be confirmed,
 // and before one that comes earlier the claim gives way. Of two confirmed cells, the later claim's
 // probe would have seen the earlier. Whoever meets a tentative claim of his key completes it, so a
-// death in between strands nobody. The same probe looks at the overflow cell, and a charge there
-// stands only while no cell of the set is the key's, so one of the two sees the other.
+// death in between strands nobody.
+//
+// Why counts in an overflow cell are not forgotten. A newcomer's claim is confirmed only if, after
+// it was made, the overflow cell is dead; a charge there stands only while no cell of the set is
+// the key's, tentative ones included. One of the two sees the other. A returning key had a cell of
+// its own all the time, so nothing of it can be there.
 //
 // Cells that were never used end a probe: claims take the first that can be taken.
 
-#define PROBES_MAX 8
-
 struct probe {
     struct cell *confirmed, *tentative, *claimable;
-    uint64_t confirmed_owner, tentative_owner, claimable_owner;
+    uint64_t tentative_owner, claimable_owner;
 };
 
 static bool is_live(const struct cell *cell, uint64_t live_from)
@@ -41,14 +44,13 @@ static int probe_set(const struct table_key *key, uint64_t live_from, struct pro
         if (owner_is(owner, key->print)) {
             if (owner & OWNER_CONFIRMED) {
                 ret_probe->confirmed = cell;
-                ret_probe->confirmed_owner = owner;
                 return 0;
             }
             if (!ret_probe->tentative) {
                 ret_probe->tentative = cell;
                 ret_probe->tentative_owner = owner;
             } else if (!atomic_compare_exchange_strong(&cell->owner, &owner,
-                                                       owner_claimed(0, owner, false))) {
+                                                       owner_next(0, owner, 0))) {
                 return -EAGAIN;
             }
         } else if (!ret_probe->claimable && (owner == 0 || !is_live(cell, live_from))) {
@@ -80,48 +82,37 @@ void table_find(const struct table_key *key, uint64_t live_from, struct table_pl
         (struct table_place){.cell = overflow ? key->overflow : NULL, .overflow = overflow};
 }
 
-// Swaps the owner word for the next claim's.
-static int swap_owner(struct cell *cell, uint64_t print, uint64_t owner, bool confirmed,
+// Writes the next owner word. -EAGAIN when it is no longer the one that was judged.
+static int swap_owner(struct cell *cell, uint64_t print, uint64_t owner, uint64_t state,
                       struct table_place *ret_place)
 {
-    uint64_t claimed = owner_claimed(print, owner, confirmed);
-    if (!atomic_compare_exchange_strong(&cell->owner, &owner, claimed)) {
+    uint64_t next = owner_next(print, owner, state);
+    if (!atomic_compare_exchange_strong(&cell->owner, &owner, next)) {
         return -EAGAIN;
     }
-    *ret_place = (struct table_place){.cell = cell, .owner = claimed};
+    *ret_place =
+        (struct table_place){.cell = cell, .owner = next, .tentative = !(state & OWNER_CONFIRMED)};
     return 0;
 }
 
 static int claim_newcomer(const struct table_key *key, uint64_t live_from,
                           struct table_place *ret_place)
 {
-    struct table_place claim = {0}; // the tentative claim the last probe met or we made
-    for (int probes = 0; probes < PROBES_MAX; probes++) {
-        struct probe probe;
-        int r = probe_set(key, live_from, &probe);
-        if (r < 0 || probe.confirmed) {
-            return -EAGAIN; // now table_find finds it
-        }
-        bool overflow = is_live(key->overflow, live_from);
-        if (overflow && probe.tentative) {
-            struct table_place given_up;
-            (void)swap_owner(probe.tentative, 0, probe.tentative_owner, false, &given_up);
-            return -EAGAIN;
-        }
-        if (probe.tentative) {
-            if (claim.cell == probe.tentative && claim.owner == probe.tentative_owner) {
-                return swap_owner(probe.tentative, key->print, probe.tentative_owner, true,
-                                  ret_place);
-            }
-            claim = (struct table_place){.cell = probe.tentative, .owner = probe.tentative_owner};
-        } else if (overflow || !probe.claimable) {
-            *ret_place = (struct table_place){.cell = key->overflow, .overflow = true};
-            return 0;
-        } else if (swap_owner(probe.claimable, key->print, probe.claimable_owner, false, &claim)) {
-            return -EAGAIN;
-        }
+    struct probe probe;
+    int r = probe_set(key, live_from, &probe);
+    if (r < 0 || probe.confirmed) {
+        return -EAGAIN; // now table_find finds it
     }
-    return -EAGAIN;
+    if (probe.tentative) {
+        *ret_place = (struct table_place){
+            .cell = probe.tentative, .owner = probe.tentative_owner, .tentative = true};
+        return 0;
+    }
+    if (!probe.claimable || is_live(key->overflow, live_from)) {
+        *ret_place = (struct table_place){.cell = key->overflow, .overflow = true};
+        return 0;
+    }
+    return swap_owner(probe.claimable, key->print, probe.claimable_owner, 0, ret_place);
 }
 
 int table_claim(const struct table_key *key, uint64_t live_from, struct table_place *place)
@@ -132,7 +123,22 @@ int table_claim(const struct table_key *key, uint64_t live_from, struct table_pl
     if (place->overflow || is_live(place->cell, live_from)) {
         return 0;
     }
-    return swap_owner(place->cell, key->print, place->owner, true, place);
+    return swap_owner(place->cell, key->print, place->owner, OWNER_RETURNING, place);
+}
+
+int table_settle(const struct table_key *key, uint64_t live_from, struct table_place *place)
+{
+    struct probe probe;
+    int r = probe_set(key, live_from, &probe);
+    if (r < 0 || probe.confirmed || probe.tentative != place->cell ||
+        probe.tentative_owner != place->owner) {
+        return -EAGAIN;
+    }
+    if (!(place->owner & OWNER_RETURNING) && is_live(key->overflow, live_from)) {
+        (void)swap_owner(place->cell, 0, place->owner, 0, place);
+        return -EAGAIN; // now table_find finds the overflow cell
+    }
+    return swap_owner(place->cell, key->print, place->owner, OWNER_CONFIRMED, place);
 }
 
 bool table_stands(const struct table_key *key, const struct table_place *place)
@@ -158,5 +164,5 @@ bool table_free_dead(struct cell *cell, uint64_t live_from)
     if (owner >> OWNER_PRINT_SHIFT == 0 || is_live(cell, live_from)) {
         return false;
     }
-    return atomic_compare_exchange_strong(&cell->owner, &owner, owner_claimed(0, owner, false));
+    return atomic_compare_exchange_strong(&cell->owner, &owner, owner_next(0, owner, 0));
 }

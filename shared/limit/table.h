@@ -35,6 +35,7 @@ struct table_place {
     struct cell *cell; // NULL: the key is not in the table
     uint64_t owner;
     bool overflow;
+    bool tentative; // claimed and not confirmed: raise `last`, then table_settle
 };
 
 static inline struct table_key table_key_of(const struct table_range *range, uint64_t hash)
@@ -57,9 +58,12 @@ static inline struct cell *table_way(const struct table_key *key, uint32_t nth)
 // Finds the key without changing anything: its cell, else its overflow cell if that is live, else
 // NULL (a newcomer without any count).
 void table_find(const struct table_key *key, uint64_t live_from, struct table_place *ret_place);
-// Makes the place ready to be charged: claims a cell for a newcomer, or anew for a key whose counts
-// died. -EAGAIN: others were faster, find again with a fresh clock.
+// Before a charge: sees to it that the key has a place. That may be a tentative claim, for a
+// newcomer or for a key whose counts died; then the caller brings the cell to the present epoch
+// (window_raise, ring_raise) and calls table_settle, and charges only after that.
+// -EAGAIN from both: others were faster, find again with a fresh clock.
 int table_claim(const struct table_key *key, uint64_t live_from, struct table_place *place);
+int table_settle(const struct table_key *key, uint64_t live_from, struct table_place *place);
 // To be asked after the charge and before the clock: does the charge count for this key?
 bool table_stands(const struct table_key *key, const struct table_place *place);
 // Frees the cell's fingerprint if its counts are dead. For the owner's sweep.

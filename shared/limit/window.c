@@ -152,8 +152,7 @@ static bool word_is_live(const struct window *window, uint32_t slot, uint64_t wo
     return (newest - back + 1) * window->lanes > live_from; // its newest epoch
 }
 
-// Brings the cell to the window's epoch: zeroes dead words, then raises `last`.
-static int advance(struct cell *cell, const struct window *window)
+int window_raise(struct cell *cell, const struct window *window)
 {
     uint64_t last = atomic_load(&cell->last);
     while (last < window->epoch) {
@@ -199,7 +198,7 @@ int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
 {
     int r;
     if (atomic_load(&cell->last) != window->epoch) {
-        r = advance(cell, window);
+        r = window_raise(cell, window);
         if (r < 0) {
             return r;
         }

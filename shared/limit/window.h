@@ -43,6 +43,8 @@ static inline bool window_has(const struct window *window, uint64_t now_ns)
 // Sums what is live. -EAGAIN: somebody's clock is ahead of the window's, set a fresh one.
 int window_look(const struct cell *cell, const struct window *window,
                 struct cell_reading *ret_reading);
+// Brings the cell to the present epoch: zeroes dead words, then raises `last`. -EAGAIN as above.
+int window_raise(struct cell *cell, const struct window *window);
 // Adds `cost` to the present epoch and sums again. -EDQUOT: it would not fit (nothing is charged;
 // `ret_reading` tells what is there). -EAGAIN: the clock is behind, nothing is charged.
 int window_charge(struct cell *cell, const struct window *window, uint64_t cost,

@@ -143,6 +143,17 @@ static uint32_t cells_of(const struct bench_set *s, const struct table_key *key,
     return n;
 }
 
+// As a charge begins: a place, raised and settled when that is needed.
+static int take_place(const struct bench_set *s, uint64_t epoch, struct table_place *place)
+{
+    int r = table_claim(&s->key, epoch, place);
+    if (r == 0 && place->tentative) {
+        atomic_store(&place->cell->last, epoch);
+        r = table_settle(&s->key, epoch, place);
+    }
+    return r;
+}
+
 #define HASH      UINT64_C(0x123456789abcdef0)
 #define LIVE_FROM 100
 
@@ -153,7 +164,7 @@ Test(table, a_newcomer_gets_one_confirmed_cell)
     struct table_place place;
     table_find(&s.key, LIVE_FROM, &place);
     cr_assert_null(place.cell);
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
     cr_assert_eq(place.cell, table_way(&s.key, 0));
     cr_assert(table_stands(&s.key, &place));
     cr_assert_eq(cells_of(&s, &s.key, true), 1U);
@@ -166,14 +177,14 @@ Test(table, a_claim_left_half_done_is_completed_by_the_next)
     struct bench_set s;
     set_up(&s, HASH);
     for (uint32_t way = 0; way < TABLE_WAYS; way++) { // a dead stranger everywhere
-        atomic_store(&table_way(&s.key, way)->owner, owner_claimed(77, 5, true));
+        atomic_store(&table_way(&s.key, way)->owner, owner_next(77, 5, OWNER_CONFIRMED));
     }
-    atomic_store(&table_way(&s.key, 9)->owner, owner_claimed(s.key.print, 5, false));
-    atomic_store(&table_way(&s.key, 3)->owner, owner_claimed(s.key.print, 5, false));
+    atomic_store(&table_way(&s.key, 9)->owner, owner_next(s.key.print, 5, 0));
+    atomic_store(&table_way(&s.key, 3)->owner, owner_next(s.key.print, 5, 0));
     struct table_place place;
     table_find(&s.key, LIVE_FROM, &place);
     cr_assert_null(place.cell, "not confirmed is not found");
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
     cr_assert_eq(place.cell, table_way(&s.key, 3), "the first in probe order");
     cr_assert_eq(cells_of(&s, &s.key, true), 1U);
     cr_assert_eq(cells_of(&s, &s.key, false), 0U, "the other one was abandoned");
@@ -186,16 +197,47 @@ Test(table, a_taker_who_slept_loses_against_the_key_that_came_back)
     set_up(&s, HASH);
     struct table_place place, back;
     table_find(&s.key, LIVE_FROM, &place);
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
     atomic_store(&place.cell->last, LIVE_FROM - 1); // its counts are dead
     uint64_t judged = atomic_load(&place.cell->owner);
     table_find(&s.key, LIVE_FROM, &back);
     cr_assert_eq(back.cell, place.cell);
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &back), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM, &back), 0);
     cr_assert_neq(back.owner, judged, "coming back changes the owner word");
     cr_assert_not(table_stands(&s.key, &place));
     cr_assert(table_stands(&s.key, &back));
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), -EAGAIN, "the sleeper's view is old");
+    cr_assert_eq(table_claim(&s.key, LIVE_FROM + 1, &place), -EAGAIN, "the sleeper's view is old");
+    free(s.cells);
+}
+
+// Between the claim and the confirmation the cell can be taken: nothing was counted there yet.
+Test(table, a_tentative_claim_can_be_lost_and_a_confirmed_one_is_live)
+{
+    struct bench_set s;
+    set_up(&s, HASH);
+    struct table_place place = {0};
+    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert(place.tentative);
+    cr_assert(table_free_dead(place.cell, LIVE_FROM), "a sweeper or another newcomer is faster");
+    atomic_store(&place.cell->last, LIVE_FROM);
+    cr_assert_eq(table_settle(&s.key, LIVE_FROM, &place), -EAGAIN);
+    place = (struct table_place){0};
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
+    cr_assert_not(table_free_dead(place.cell, LIVE_FROM));
+    free(s.cells);
+}
+
+Test(table, a_returning_key_keeps_its_cell_beside_a_busy_overflow_cell)
+{
+    struct bench_set s;
+    set_up(&s, HASH);
+    struct table_place place = {0}, back;
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
+    atomic_store(&s.key.overflow->last, LIVE_FROM + 50);
+    table_find(&s.key, LIVE_FROM + 50, &back);
+    cr_assert_eq(take_place(&s, LIVE_FROM + 50, &back), 0);
+    cr_assert_eq(back.cell, place.cell);
+    cr_assert_not(back.overflow);
     free(s.cells);
 }
 
@@ -204,13 +246,13 @@ Test(table, live_cells_of_others_are_left_alone)
     struct bench_set s;
     set_up(&s, HASH);
     for (uint32_t way = 0; way < TABLE_WAYS; way++) {
-        atomic_store(&table_way(&s.key, way)->owner, owner_claimed(77 + way, 5, true));
+        atomic_store(&table_way(&s.key, way)->owner, owner_next(77 + way, 5, OWNER_CONFIRMED));
         atomic_store(&table_way(&s.key, way)->last, LIVE_FROM);
     }
     struct table_place place;
     table_find(&s.key, LIVE_FROM, &place);
     cr_assert_null(place.cell);
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
     cr_assert(place.overflow);
     cr_assert_eq(place.cell, s.key.overflow);
     cr_assert(table_stands(&s.key, &place));
@@ -227,13 +269,13 @@ Test(table, a_key_stays_in_its_overflow_cell_while_that_lives)
     table_find(&s.key, LIVE_FROM, &place);
     cr_assert(place.overflow);
     place = (struct table_place){0}; // as if it had looked before
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM, &place), 0);
     cr_assert(place.overflow);
     cr_assert_eq(cells_of(&s, &s.key, true), 0U);
     struct table_place late = place;
     table_find(&s.key, LIVE_FROM + 1, &place);
     cr_assert_null(place.cell);
-    cr_assert_eq(table_claim(&s.key, LIVE_FROM + 1, &place), 0);
+    cr_assert_eq(take_place(&s, LIVE_FROM + 1, &place), 0);
     cr_assert_not(place.overflow);
     cr_assert_not(table_stands(&s.key, &late), "a charge in the overflow cell no longer stands");
     free(s.cells);

@@ -1,0 +1,240 @@
+// The decision under every kind of interleaving: a few "processes" (coroutines) on one table, with
+// a scheduler that may switch at each atomic operation, let one sleep for long or die where it
+// stands, and moves a virtual clock. Far more hostile than real processors, and the same again for
+// a seed.
+#include <ucontext.h>
+
+#include "fixture.h"
+
+// Switching as cheap as a jump (swapcontext makes two system calls). Never inlined: a jump must not
+// be in the function that set its target.
+static __attribute__((noinline, noreturn)) void jump_to(void **to)
+{
+    __builtin_longjmp(to, 1);
+}
+static __attribute__((noinline)) void switch_to(void **from, void **to)
+{
+    if (__builtin_setjmp(from) == 0) {
+        jump_to(to);
+    }
+}
+
+#define PROCESSES   4
+#define STACK_BYTES (256 * 1024)
+#define LOG_MAX     60000
+#define KEYS_MAX    40
+
+struct process {
+    void *jump[5];
+    bool begun;
+    ucontext_t start;
+    char *stack;
+    struct limit_view *view;
+    uint64_t sleeps_until; // in switches
+};
+struct admission {
+    uint64_t at_ns;
+    uint32_t key;
+};
+struct plan {
+    uint64_t limit, window_ns, pace_ns, jumps, asks;
+    uint32_t keys;
+    bool deaths, ring;
+};
+
+static ucontext_t scheduler_start;
+static void *scheduler[5];
+static struct process processes[PROCESSES], *running;
+static struct fixture f;
+static struct plan plan;
+static struct admission admissions[LOG_MAX];
+static uint32_t n_admissions;
+static uint64_t asked, switches, seed;
+
+static uint64_t rnd(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+// Mostly so little that a decision sees one epoch, sometimes much.
+static void pass_time(void)
+{
+    uint64_t dice = rnd() % plan.jumps;
+    if (dice == 0) {
+        f.now_ns += rnd() % (2 * plan.window_ns);
+    } else if (dice <= 8) {
+        f.now_ns += rnd() % (plan.window_ns / 4);
+    } else if (dice <= 64) {
+        f.now_ns += rnd() % (plan.window_ns / 64);
+    } else {
+        f.now_ns += rnd() % plan.pace_ns;
+    }
+}
+
+void interleave_step(void)
+{
+    if (running && rnd() % 4 == 0) {
+        switch_to(running->jump, scheduler);
+    }
+}
+
+static uint64_t read_clock(void *arg)
+{
+    (void)arg;
+    interleave_step();
+    return f.now_ns;
+}
+
+static void live(void)
+{
+    struct process *self = running;
+    while (asked < plan.asks) {
+        asked++;
+        uint32_t key = (uint32_t)(rnd() % plan.keys);
+        struct limit_verdict verdict;
+        if (fixture_ask(self->view, key, &verdict)) {
+            cr_assert_lt(n_admissions, LOG_MAX);
+            struct admission *mine = &admissions[n_admissions++];
+            *mine = (struct admission){.at_ns = self->view->hint_ns, .key = key};
+            if (rnd() % 16 == 0) {
+                mine->key = UINT32_MAX; // given back: no longer counted against the limit
+                limit_refund(self->view, &verdict);
+            }
+        }
+        if (rnd() % 64 == 0) {
+            limit_sweep(self->view, 8);
+        }
+    }
+    for (;;) {
+        switch_to(self->jump, scheduler); // the round is over
+    }
+}
+
+// A new process in place of one that was killed where it stood.
+static void begin(struct process *process)
+{
+    free(process->stack);
+    process->stack = malloc(STACK_BYTES);
+    getcontext(&process->start);
+    process->start.uc_stack.ss_sp = process->stack;
+    process->start.uc_stack.ss_size = STACK_BYTES;
+    process->start.uc_link = NULL;
+    process->view->hint_ns = 0;
+    process->begun = false;
+    makecontext(&process->start, live, 0);
+}
+
+static __attribute__((noinline)) void let_run(struct process *process)
+{
+    running = process;
+    if (process->begun) {
+        switch_to(scheduler, process->jump);
+    } else if (__builtin_setjmp(scheduler) == 0) {
+        process->begun = true;
+        swapcontext(&scheduler_start, &process->start);
+    }
+    running = NULL;
+}
+
+static int by_key_and_time(const void *a, const void *b)
+{
+    const struct admission *x = a, *y = b;
+    if (x->key != y->key) {
+        return x->key < y->key ? -1 : 1;
+    }
+    return x->at_ns < y->at_ns ? -1 : x->at_ns > y->at_ns;
+}
+
+static void check(uint64_t run_seed)
+{
+    qsort(admissions, n_admissions, sizeof(admissions[0]), by_key_and_time);
+    for (uint64_t i = plan.limit; i < n_admissions; i++) {
+        const struct admission *last = &admissions[i], *first = last - plan.limit;
+        cr_assert(first->key != last->key || last->key == UINT32_MAX ||
+                      last->at_ns - first->at_ns >= plan.window_ns,
+                  "seed %lu: limit %lu, %u keys: one too many for key %u within %lu of %lu ns",
+                  run_seed, plan.limit, plan.keys, last->key, last->at_ns - first->at_ns,
+                  plan.window_ns);
+    }
+}
+
+static void run(uint64_t run_seed)
+{
+    static struct limit_policy_set set;
+    seed = run_seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    fixture_init(&f, 43); // three quarters: one set of 16 cells, and 16 overflow cells
+    set.n = 0;
+    fixture_policy(&set, "policy", plan.limit, plan.window_ns);
+    set.policies[0].algorithm = plan.ring ? LIMIT_RING : LIMIT_SLIDING_WINDOW;
+    set.policies[0].count_bits = plan.ring ? 0 : window_count_bits(plan.limit);
+    set.policies[0].identity = policy_identity(&set.policies[0]);
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        processes[i].view = fixture_view(&f, i);
+        processes[i].view->clock_ns = read_clock;
+        processes[i].stack = NULL;
+        processes[i].sleeps_until = 0;
+    }
+    cr_assert_eq(limit_publish(processes[0].view, &set, LIMIT_PUBLISH_IF_ABSENT), 0);
+    asked = switches = n_admissions = 0;
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        begin(&processes[i]);
+    }
+    while (asked < plan.asks) {
+        struct process *next = &processes[rnd() % PROCESSES];
+        switches++;
+        if (next->sleeps_until > switches) {
+            continue;
+        }
+        pass_time();
+        uint64_t dice = rnd() % 1024;
+        if (dice < 2 && plan.deaths) {
+            begin(next);
+        } else if (dice < 12) {
+            next->sleeps_until = switches + rnd() % 2000;
+            continue;
+        }
+        let_run(next);
+    }
+    check(run_seed);
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        free(processes[i].view);
+        free(processes[i].stack);
+    }
+    fixture_fini(&f);
+}
+
+static void runs(uint64_t first_seed, uint64_t n, bool ring, uint64_t most)
+{
+    uint64_t admitted = 0;
+    for (uint64_t i = first_seed; i < first_seed + n; i++) {
+        seed = i * 7919 + 1;
+        rnd();
+        plan.ring = ring;
+        plan.limit = 1 + rnd() % most;
+        plan.window_ns = 64 * NS_PER_S + rnd() % (64 * NS_PER_S);
+        plan.pace_ns = plan.window_ns >> (ring ? 26 : 11 + rnd() % 4);
+        plan.jumps = UINT64_C(256) << rnd() % 8;
+        plan.asks = 3000;
+        plan.keys = 1 + (uint32_t)(rnd() % KEYS_MAX);
+        plan.deaths = i % 2;
+        run(i);
+        admitted += n_admissions;
+    }
+    cr_log_info("%lu admissions in %lu runs", admitted, n);
+    cr_assert_gt(admitted, n * 100);
+}
+
+Test(interleave, rings)
+{
+    runs(1, 300, true, 4);
+    runs(1000, 100, true, RING_LIMIT_MAX);
+}
+
+Test(interleave, windows)
+{
+    runs(2000, 300, false, 4);
+    runs(3000, 100, false, 40);
+}
