@@ -229,12 +229,12 @@ static void runs(uint64_t first_seed, uint64_t n, bool ring, uint64_t most)
 
 Test(interleave, rings)
 {
-    runs(1, 300, true, 4);
-    runs(1000, 100, true, RING_LIMIT_MAX);
+    runs(1, 150, true, 4);
+    runs(1000, 50, true, RING_LIMIT_MAX);
 }
 
 Test(interleave, windows)
 {
-    runs(2000, 300, false, 4);
-    runs(3000, 100, false, 40);
+    runs(2000, 200, false, 4);
+    runs(3000, 60, false, 40);
 }

@@ -227,6 +227,23 @@ Test(table, a_tentative_claim_can_be_lost_and_a_confirmed_one_is_live)
     free(s.cells);
 }
 
+Test(table, a_claim_gives_way_when_the_overflow_cell_comes_alive_meanwhile)
+{
+    struct bench_set s;
+    set_up(&s, HASH);
+    struct table_place place = {0};
+    cr_assert_eq(table_claim(&s.key, LIVE_FROM, &place), 0);
+    cr_assert(place.tentative);
+    atomic_store(&s.key.overflow->last,
+                 LIVE_FROM); // another process found no cell and charged here
+    atomic_store(&place.cell->last, LIVE_FROM);
+    cr_assert_eq(table_settle(&s.key, LIVE_FROM, &place), -EAGAIN);
+    cr_assert_eq(cells_of(&s, &s.key, true) + cells_of(&s, &s.key, false), 0U);
+    table_find(&s.key, LIVE_FROM, &place);
+    cr_assert(place.overflow);
+    free(s.cells);
+}
+
 Test(table, a_returning_key_keeps_its_cell_beside_a_busy_overflow_cell)
 {
     struct bench_set s;
