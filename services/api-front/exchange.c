@@ -75,8 +75,9 @@ static int build_head(struct exchange *x)
         .content_length = states_length || states_zero ? request->content_length : UINT64_MAX,
     };
     size_t prefix = strlen(route->path);
-    if ((route->strip_path || route->rewrite != NULL) && prefix <= request->path_len) {
-        header.strip = prefix;
+    if (route->strip_path || route->rewrite != NULL) {
+        // "/api/app/" takes "/api/app" too.
+        header.strip = prefix < request->path_len ? prefix : request->path_len;
     }
     size_t cap = upstream_header_bound(&header);
     x->head = request_alloc(x->request, cap);
