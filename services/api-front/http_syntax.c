@@ -5,8 +5,29 @@
 
 static bool is_token_char(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
+        return true;
+    }
+    switch (c) {
+    case '!':
+    case '#':
+    case '$':
+    case '%':
+    case '&':
+    case '\'':
+    case '*':
+    case '+':
+    case '-':
+    case '.':
+    case '^':
+    case '_':
+    case '`':
+    case '|':
+    case '~':
+        return true;
+    default:
+        return false;
+    }
 }
 
 bool http_is_token(const char *text, size_t len)
@@ -32,7 +53,9 @@ bool http_is_field_value(const char *text, size_t len)
 
 bool http_name_is(const char *text, size_t len, const char *name)
 {
-    return strlen(name) == len && strncasecmp(text, name, len) == 0;
+    // Most names differ in their first letter.
+    return len > 0 && (text[0] | 0x20) == name[0] && strlen(name) == len &&
+           strncasecmp(text, name, len) == 0;
 }
 
 bool http_list_next(const char *value, size_t len, size_t *position, const char **ret_item,
