@@ -75,28 +75,20 @@ static bool join_header(const struct request *request, const char *name,
     return there;
 }
 
-static bool is_private_peer(const struct address *peer)
-{
-    struct cidr_list list;
-    if (cidr_list_parse("loopback,private", &list, NULL) != 0)
-        return false;
-    bool found = cidr_list_has(&list, peer);
-    cidr_list_fini(&list);
-    return found;
-}
-
+// Only a near peer is likely to be a proxy of ours that was forgotten; anybody else just sends the
+// header.
 static void note_untrusted_forwarding(struct request *request)
 {
     struct valves *valves = request->valves;
     counters_add(valves, METRIC_INDEX_forwarded_untrusted, 1);
+    if (!valves->forwarded_by_untrusted_private)
+        valves->forwarded_by_untrusted_private =
+            cidr_list_has(&valves->near, &request->identity.peer);
     if (valves->warned_forwarded)
         return;
     valves->warned_forwarded = true;
     char peer[ADDRESS_TEXT_MAX];
     (void)address_format(&request->identity.peer, peer);
-    // Only a private peer is likely to be a proxy of ours that was forgotten; anybody else just
-    // sends the header.
-    valves->forwarded_by_untrusted_private = is_private_peer(&request->identity.peer);
     log_warn("identity.forwarded_untrusted",
              "a peer outside TRUSTED_PROXIES sends X-Forwarded-For or Forwarded, which is ignored; "
              "if it is a proxy of yours, add its address to TRUSTED_PROXIES",

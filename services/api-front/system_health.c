@@ -90,6 +90,53 @@ static void check_self(struct health_report *report)
               valves->tokens_off_reason != NULL ? valves->tokens_off_reason : "");
 }
 
+static bool same_policy(const struct limit_policy *a, const struct limit_policy *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->limit == b->limit && a->window_ns == b->window_ns &&
+           a->mode == b->mode && a->algorithm == b->algorithm && a->key_parts == b->key_parts;
+}
+
+// A limiter that runs with other parameters, or none that could publish a change of ours.
+static bool limits_are_ours(struct valves *valves)
+{
+    valves_refresh_limits(valves);
+    for (uint32_t i = 0; i < valves->own_limits->n; i++) {
+        const struct limit_policy *published = limit_policy_at(valves->limits, i);
+        if (published == NULL || !same_policy(published, &valves->own_limits->policies[i]))
+            return false;
+    }
+    return limit_policy_at(valves->limits, valves->own_limits->n) == NULL;
+}
+
+static bool breakers_are_ours(struct valves *valves)
+{
+    for (uint32_t i = 0; i < valves->own_breakers->n; i++) {
+        const struct breaker_definition *own = &valves->own_breakers->items[i];
+        int index = breaker_find(valves->breakers, own->name);
+        const struct breaker_definition *published =
+            index >= 0 ? breaker_definition_at(valves->breakers, (uint32_t)index) : NULL;
+        if (published == NULL || memcmp(published, own, sizeof(*own)) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void check_published(struct health_report *report)
+{
+    bool enabled = valves_limits_params(report->valves)->enabled;
+    bool same_limits = !enabled || limits_are_ours(report->valves);
+    add_check(report, "limits", same_limits ? HEALTH_HEALTHY : HEALTH_DEGRADED,
+              same_limits ? ""
+                          : "the published policies are not those of this instance's parameters; "
+                            "the limiter publishes: start or reload it with the same parameters");
+    bool same_breakers = breakers_are_ours(report->valves);
+    add_check(report, "breakers", same_breakers ? HEALTH_HEALTHY : HEALTH_DEGRADED,
+              same_breakers ? ""
+                            : "the published breakers are not those of this instance's parameters; "
+                              "the breaker process publishes: start or reload it with the same "
+                              "parameters");
+}
+
 static bool is_upstream(const struct config_model *model, const char *name)
 {
     for (size_t i = 0; i < model->n_upstreams; i++)
@@ -203,6 +250,7 @@ json_t *system_health_report(struct valves *valves, unsigned *ret_status)
         .valves = valves, .checks = json_array(), .now_ns = clock_mono_ns()};
     check_self(&report);
     check_peers(&report);
+    check_published(&report);
     json_t *breakers = check_breakers(&report);
     json_t *metrics = metrics_of(&report);
     char timestamp[32];

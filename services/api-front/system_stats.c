@@ -82,6 +82,7 @@ static json_t *policy_list(struct valves *valves)
 json_t *system_limit_report(struct valves *valves)
 {
     const struct limits_params *params = valves_limits_params(valves);
+    valves_refresh_limits(valves);
     json_t *policies = policy_list(valves);
     struct limit_fill fill;
     limit_fill(valves->limits, &fill);

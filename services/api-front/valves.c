@@ -15,7 +15,7 @@
 
 // What a reload makes anew, all of it or nothing.
 struct settings {
-    struct cidr_list trusted_proxies, trusted_claims, system_allow;
+    struct cidr_list trusted_proxies, trusted_claims, system_allow, near;
     struct token_verifier *tokens;
     const char *tokens_off_reason;
 };
@@ -25,6 +25,7 @@ static void settings_fini(struct settings *settings)
     cidr_list_fini(&settings->trusted_proxies);
     cidr_list_fini(&settings->trusted_claims);
     cidr_list_fini(&settings->system_allow);
+    cidr_list_fini(&settings->near);
     token_verifier_destroy(&settings->tokens);
 }
 
@@ -100,6 +101,7 @@ static int settings_build(const struct front_params *params, int environment,
     parse_list("TRUSTED_PROXIES", params->trusted_proxies, &settings->trusted_proxies, problems);
     parse_list("TRUSTED_CLAIMS", claims, &settings->trusted_claims, problems);
     parse_list("SYSTEM_ALLOW", params->system_allow, &settings->system_allow, problems);
+    parse_list("loopback,private", "loopback,private", &settings->near, problems);
     build_tokens(params, settings, problems);
     if (problems->n == before)
         return 0;
@@ -173,42 +175,54 @@ static void settings_apply(struct valves *valves, const struct settings *setting
         .trusted_proxies = valves->trusted_proxies,
         .trusted_claims = valves->trusted_claims,
         .system_allow = valves->system_allow,
+        .near = valves->near,
         .tokens = valves->tokens,
     };
     settings_fini(&old);
     valves->trusted_proxies = settings->trusted_proxies;
     valves->trusted_claims = settings->trusted_claims;
     valves->system_allow = settings->system_allow;
+    valves->near = settings->near;
     valves->tokens = settings->tokens;
     valves->tokens_off_reason = settings->tokens_off_reason;
     if (valves->tokens_off_reason != NULL)
         log_warn("identity.jwt_off", valves->tokens_off_reason);
 }
 
-// Our own parameters make generation 1 where no owner has published yet.
-static int publish_limits(struct valves *valves, struct problems *problems)
+// What the parameters and the model ask for, published or not.
+static int compile_own(struct valves *valves, struct problems *problems)
 {
-    struct limit_policy_set *set = calloc(1, sizeof(*set));
-    if (set == NULL)
-        return -ENOMEM;
-    int error = limit_compile(valves_limits_params(valves), valves->service->model,
-                              valves->service->suite->environment, problems, set);
+    struct service *service = valves->service;
+    struct limit_policy_set *limits = calloc(1, sizeof(*limits));
+    struct breaker_definition_set *breakers = calloc(1, sizeof(*breakers));
+    int error = limits != NULL && breakers != NULL ? 0 : -ENOMEM;
     if (error == 0)
-        error = limit_publish(valves->limits, set, LIMIT_PUBLISH_IF_ABSENT);
-    free(set);
+        error = limit_compile(valves_limits_params(valves), service->model,
+                              service->suite->environment, problems, limits);
+    if (error == 0)
+        error = breaker_compile(valves_breakers_params(valves), service->model, problems, breakers);
+    if (error != 0) {
+        free(limits);
+        free(breakers);
+        return error;
+    }
+    free(valves->own_limits);
+    free(valves->own_breakers);
+    valves->own_limits = limits;
+    valves->own_breakers = breakers;
+    return 0;
+}
+
+// Our own parameters make generation 1 where no owner has published yet.
+static int publish_limits(struct valves *valves)
+{
+    int error = limit_publish(valves->limits, valves->own_limits, LIMIT_PUBLISH_IF_ABSENT);
     return error == -EALREADY ? 0 : error;
 }
 
-static int publish_breakers(struct valves *valves, struct problems *problems)
+static int publish_breakers(struct valves *valves)
 {
-    struct breaker_definition_set *set = calloc(1, sizeof(*set));
-    if (set == NULL)
-        return -ENOMEM;
-    int error =
-        breaker_compile(valves_breakers_params(valves), valves->service->model, problems, set);
-    if (error == 0)
-        error = breaker_publish(valves->breakers, set, BREAKER_PUBLISH_IF_ABSENT);
-    free(set);
+    int error = breaker_publish(valves->breakers, valves->own_breakers, BREAKER_PUBLISH_IF_ABSENT);
     return error == -EALREADY ? 0 : error;
 }
 
@@ -235,12 +249,16 @@ static int attach(struct valves *valves, struct problems *problems)
     }
     if (error == 0) {
         counters_add_model(valves->counters, service->model);
+        step = "rate limits and circuit breakers of the parameters";
+        error = compile_own(valves, problems);
+    }
+    if (error == 0) {
         step = "attach to the rate limits";
         error = limit_attach(service->segment, service->slot, &valves->limits);
     }
     if (error == 0) {
         step = "publish the rate limits";
-        error = publish_limits(valves, problems);
+        error = publish_limits(valves);
     }
     if (error == 0) {
         counters_add_policies(valves->counters, valves->limits);
@@ -249,7 +267,7 @@ static int attach(struct valves *valves, struct problems *problems)
     }
     if (error == 0) {
         step = "publish the circuit breakers";
-        error = publish_breakers(valves, problems);
+        error = publish_breakers(valves);
     }
     if (error != 0)
         log_start_failure(step, error, problems);
@@ -280,8 +298,15 @@ int valves_reload(struct valves *valves)
     int error = settings_build(valves_front_params(valves), valves->service->suite->environment,
                                &problems, &settings);
     if (error == 0) {
+        error = compile_own(valves, &problems);
+        if (error != 0)
+            settings_fini(&settings);
+    }
+    if (error == 0) {
         settings_apply(valves, &settings);
         counters_add_model(valves->counters, valves->service->model);
+        // A new upstream has its breaker at once; changes of others are the owner's to publish.
+        (void)publish_breakers(valves);
         valves->warned_forwarded = false; // the new TRUSTED_PROXIES may have cured it
         valves->forwarded_by_untrusted_private = false;
     } else {
@@ -300,15 +325,25 @@ void valves_destroy(struct valves **valves)
     limit_detach(&v->limits);
     counters_destroy(&v->counters);
     strbuf_fini(&v->scratch);
+    free(v->own_limits);
+    free(v->own_breakers);
     struct settings settings = {
         .trusted_proxies = v->trusted_proxies,
         .trusted_claims = v->trusted_claims,
         .system_allow = v->system_allow,
+        .near = v->near,
         .tokens = v->tokens,
     };
     settings_fini(&settings);
     free(v);
     *valves = NULL;
+}
+
+void valves_refresh_limits(struct valves *valves)
+{
+    const struct limit_facts nobody = {.path = "", .cost = 0}; // looks without charging
+    struct limit_verdict verdict;
+    limit_decide(valves->limits, &nobody, &verdict);
 }
 
 void valves_security_event(struct request *request, const char *kind, const char *detail)

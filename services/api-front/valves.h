@@ -22,6 +22,10 @@ struct valves {
     struct token_verifier *tokens; // NULL: JWT identity is off
     const char *tokens_off_reason; // a sentence for health and log; NULL: on
     struct cidr_list trusted_proxies, trusted_claims, system_allow;
+    struct cidr_list near; // loopback and private: where a forgotten proxy would be
+    // What our own parameters say; health tells when the published ones differ.
+    struct limit_policy_set *own_limits;
+    struct breaker_definition_set *own_breakers;
     struct strbuf scratch;               // text of one step, reused
     uint64_t limits_generation;          // whose series are registered
     bool warned_forwarded;               // once a process: set TRUSTED_PROXIES
@@ -57,6 +61,9 @@ static inline const struct monitoring_params *valves_monitoring_params(const str
 {
     return valves->service->params[FRONT_GROUP_MONITORING];
 }
+
+// Takes a newer generation of policies over now, without a request that would.
+void valves_refresh_limits(struct valves *valves);
 
 // A `security` event: one log line, one message on the bus (topic security.KIND), bounded in rate.
 // `detail` names no secret and no token.
