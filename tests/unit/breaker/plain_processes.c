@@ -75,14 +75,14 @@ int main(void)
     int round = 0;
     for (; round < ROUNDS && (round < ROUNDS_MIN || clock_mono_ns() < until_ns); round++) {
         int who = (int)(random_next(&seed) % HAMMERS);
-        wait_for_progress(&owner, -1, random_next(&seed) % 50);
+        wait_for_progress(&owner, -1, random_next(&seed) % 8);
         if (round % 4 == 3) {
             kill(pids[who], SIGSTOP);
-            wait_for_progress(&owner, who, random_next(&seed) % 500);
+            wait_for_progress(&owner, who, random_next(&seed) % 50);
             kill(pids[who], SIGCONT);
         } else {
             kill_one(who);
-            wait_for_progress(&owner, who, random_next(&seed) % 50);
+            wait_for_progress(&owner, who, random_next(&seed) % 8);
             spawn(who);
         }
     }
