@@ -43,10 +43,20 @@ install_packages() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${#missing[@]} Debian packages: ${missing[*]}"
-    as_root apt-get update -qq
-    # Tests and benchmarks start their own programs; Debian's units shall not take their ports.
-    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq \
-        --no-install-recommends "${missing[@]}" >/dev/null
+    # Tests and benchmarks start their own programs: Debian's services shall not start now and take
+    # ports (policy-rc.d, removed again; one that is there stays).
+    # shellcheck disable=SC2016
+    as_root bash -ec '
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap "rm -f $policy" EXIT
+            printf "#!/bin/sh\nexit 101\n" >"$policy"
+            chmod 755 "$policy"
+        fi
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    ' install "${missing[@]}"
 }
 
 # build_preset PRESET [TARGET...]: configures and builds into build/PRESET.

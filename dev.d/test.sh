@@ -11,7 +11,7 @@ cmd_test() {
     else
         install_packages build run test
         build_preset release
-        test_run release ${1:+-R "$1"}
+        test_run release ${1:+-R "$1"} || TEST_FAILED=1
         test_totals build/release/last-test.log
     fi
     exit "$TEST_FAILED"
@@ -45,14 +45,20 @@ test_totals() {
 
 # step NAME COMMAND...: one step of .ci/run, its output in build/ci/NAME.log, shown when it fails.
 step() {
-    local name=$1 start=$SECONDS
+    local name=$1 start=$SECONDS code=0
     shift
-    if (set -e && "$@") >"build/ci/$name.log" 2>&1; then
+    # In the background and waited for: inside of an `if` the shell would ignore set -e.
+    (
+        set -e
+        "$@"
+    ) >"build/ci/$name.log" 2>&1 &
+    wait $! || code=$?
+    if [ "$code" -eq 0 ]; then
         printf '    ok      %4d s  %s\n' $((SECONDS - start)) "$name"
     else
         printf '    FAILED  %4d s  %s\n' $((SECONDS - start)) "$name"
         {
-            grep -E -B2 -A12 'error:|FAILED|Error|warning:|\[FAIL\]|\[----\]|Sanitizer' "build/ci/$name.log" | head -150
+            grep -E -B2 -A12 'error:|FAILED|Error|warning:|\[FAIL\]|\[----\]|Sanitizer' "build/ci/$name.log" | head -150 || true
             printf -- '--- end of build/ci/%s.log\n' "$name"
             tail -40 "build/ci/$name.log"
         } | sed 's/^/    | /'
