@@ -104,7 +104,7 @@ struct request {
     size_t body_len;
     bool body_complete; // all of it is in `body`
     struct breaker_permit permit;
-    uint64_t call_timeout_ns; // connecting and first byte, by the breaker; UINT64_MAX: none
+    uint64_t call_timeout_ns; // connecting and first byte, by the breaker
     struct exchange *exchange;
 
     // The answer.

@@ -17,26 +17,30 @@ bool valve_needs_body(const struct request *request)
     return false;
 }
 
+// The breaker's deadline for connecting and the first byte holds also while breakers are switched
+// off, and until the owner has published what a reload added: no call waits for ever.
+static void set_call_timeout(struct request *request, int index)
+{
+    struct valves *valves = request->valves;
+    const struct breaker_definition *definition =
+        index >= 0 ? breaker_definition_at(valves->breakers, (uint32_t)index) : NULL;
+    request->call_timeout_ns = definition != NULL && definition->timeout_ns > 0
+                                   ? definition->timeout_ns
+                                   : valves_breakers_params(valves)->timeout_ms * NS_PER_MS;
+}
+
 enum step valve_enter(struct request *request)
 {
     struct valves *valves = request->valves;
-    request->call_timeout_ns = UINT64_MAX;
-    if (!valves_breakers_params(valves)->enabled)
-        return STEP_NEXT;
-    // Not there: the owner has not yet published what a reload added; the upstream's own deadlines
-    // hold until then.
     int index = breaker_find(valves->breakers, request->upstream->name);
-    if (index < 0)
+    set_call_timeout(request, index);
+    if (index < 0 || !valves_breakers_params(valves)->enabled)
         return STEP_NEXT;
     uint64_t retry_ns = 0;
     enum breaker_grant grant = breaker_acquire(valves->breakers, (uint32_t)index, clock_mono_ns(),
                                                &request->permit, &retry_ns);
     if (grant == BREAKER_REFUSED_OPEN || grant == BREAKER_REFUSED_CAPACITY)
         return fallback_answer(request, EXCHANGE_ANSWERED, grant, retry_ns);
-    const struct breaker_definition *definition =
-        breaker_definition_at(valves->breakers, (uint32_t)index);
-    if (definition != NULL && definition->timeout_ns > 0)
-        request->call_timeout_ns = definition->timeout_ns;
     return STEP_NEXT;
 }
 

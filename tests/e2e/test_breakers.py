@@ -109,6 +109,14 @@ def test_the_flag(start, upstream, enabled):
     assert health["features"]["circuitBreakers"] is (enabled == "true")
 
 
+def test_without_breakers_a_silent_upstream_still_is_504(start, upstream):
+    suite = start(CIRCUIT_BREAKERS="false")
+    gate = threading.Event()
+    upstream.answer(lambda _request, _connection: gate.wait(10) and OK)
+    assert suite.get("/a").status == 504
+    gate.set()
+
+
 def test_no_answer_in_time_is_504_and_counts_as_timeout(start, upstream):
     suite = start()
     gate = threading.Event()
