@@ -195,7 +195,7 @@ struct MHD_Response *answer_response(struct request *request, bool closing)
         void *body = (void *)(uintptr_t)request->answer_body;
         response =
             MHD_create_response_from_buffer(request->answer_body_len, body, MHD_RESPMEM_PERSISTENT);
-        request->bytes_out = request->answer_body_len;
+        request->bytes_out = request->method_bit == HTTP_HEAD ? 0 : request->answer_body_len;
     }
     if (response == NULL) {
         return NULL;

@@ -18,6 +18,8 @@
 
 #define HEADERS_FIRST 32
 
+static char no_text[] = "";
+
 void *request_alloc(struct request *request, size_t bytes)
 {
     return arena_alloc(&request->arena, bytes);
@@ -53,7 +55,7 @@ struct request *request_create(struct client *client, const char *uri)
     }
     request->path[0] = '\0';
     request->query = request->host = "";
-    request->host_header = request->path; // "" until the header is read
+    request->host_header = no_text;
     request->front = front;
     request->valves = front->valves;
     request->client = client;
@@ -116,7 +118,7 @@ static void set_host(struct request *request, const char *host, size_t len)
     request->host_header = arena_copy(&request->arena, host, len);
     char *bare = arena_copy(&request->arena, host, len);
     if (request->host_header == NULL || bare == NULL) {
-        request->host_header = request->path; // "" still
+        request->host_header = no_text;
         return;
     }
     char *end = bare[0] == '[' ? strchr(bare, ']') : bare;

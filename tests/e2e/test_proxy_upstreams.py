@@ -42,6 +42,15 @@ def test_unix_socket(tmp_path):
         assert upstream.requests[-1].target == b"/a"
 
 
+def test_http_1_0_without_a_host_gets_the_endpoint_s():
+    with Upstream() as upstream, start(upstream.url) as front:
+        with raw_http.Connection(front.port) as connection:
+            connection.send(b"GET /a HTTP/1.0\r\n\r\n")
+            assert connection.read_until_closed().endswith(b"\r\n\r\nok")
+        assert upstream.requests[-1].header("Host") == f"127.0.0.1:{upstream.port}"
+        assert upstream.requests[-1].target == b"/a"
+
+
 def test_ipv6():
     with Upstream(host="::1") as upstream, start(upstream.url) as front:
         assert front.get("/a").body == b"ok"
