@@ -6,7 +6,6 @@ static const char *algorithm_name(uint32_t algorithm)
 {
     switch (algorithm) {
     case LIMIT_SLIDING_WINDOW:
-        return "sliding_window";
     case LIMIT_RING: // the exact form of the sliding window for small limits
         return "sliding_window";
     case LIMIT_GCRA:

@@ -37,14 +37,43 @@ void frame_publish(struct frame *frame, const char *topic, bool ok, const char *
     bus_publish(frame->service.bus, topic, &event.base); // what is dropped, the bus counts
 }
 
+static const char *shown_finding(const struct frame *frame)
+{
+    return frame->finding[0] ? frame->finding : frame->notice;
+}
+
 void frame_notify_status(const struct frame *frame)
 {
     if (frame->service.draining)
         notify_status("draining");
-    else if (frame->finding[0])
-        notify_status(frame->finding);
+    else if (*shown_finding(frame))
+        notify_status(shown_finding(frame));
     else
         notify_status(frame->ready ? "ready" : "not ready");
+}
+
+static void set_text(struct frame *frame, char text[FINDING_TEXT_MAX], const char *fresh)
+{
+    const struct service *service = &frame->service;
+
+    if (strncmp(text, fresh, FINDING_TEXT_MAX - 1) == 0)
+        return;
+    snprintf(text, FINDING_TEXT_MAX, "%s", fresh);
+    finding_write(service->segment, slot_index(service->slot), slot_generation(service->slot),
+                  shown_finding(frame));
+    frame_notify_status(frame);
+}
+
+void frame_set_notice(struct frame *frame, const char *notice)
+{
+    set_text(frame, frame->notice, notice);
+}
+
+void service_set_finding(struct service *service, const char *finding)
+{
+    struct frame *frame = (struct frame *)service;
+
+    set_text(frame, frame->finding, finding);
 }
 
 void service_set_ready(struct service *service, bool ready)
@@ -60,18 +89,6 @@ void service_set_ready(struct service *service, bool ready)
         notify_ready("ready");
         log_info("process.ready", "ready");
     }
-    frame_notify_status(frame);
-}
-
-void service_set_finding(struct service *service, const char *finding)
-{
-    struct frame *frame = (struct frame *)service;
-
-    if (strncmp(frame->finding, finding, sizeof(frame->finding) - 1) == 0)
-        return;
-    snprintf(frame->finding, sizeof(frame->finding), "%s", finding);
-    finding_write(service->segment, slot_index(service->slot), slot_generation(service->slot),
-                  frame->finding);
     frame_notify_status(frame);
 }
 

@@ -21,15 +21,16 @@ struct frame {
     bool stop_asked;
     bool ready, ready_decided, was_ready; // decided: the service has said so itself
     bool announced;                       // process.started is published
-    bool socket_taken;                    // the warning is out
     uint64_t ready_ns;
-    char finding[FINDING_TEXT_MAX];
+    char finding[FINDING_TEXT_MAX]; // what the service says
+    char notice[FINDING_TEXT_MAX];  // what the frame says; shown while the service says nothing
 };
 
 // service_config -> service.suite, .params, .model
 void frame_take_config(struct frame *frame);
 void frame_publish(struct frame *frame, const char *topic, bool ok, const char *detail);
 void frame_notify_status(const struct frame *frame);
+void frame_set_notice(struct frame *frame, const char *notice); // "" clears it
 
 // service_start.c: everything between the configuration and setup(). 0; -ECANCELED when a signal
 // came first; else -errno, logged.

@@ -57,13 +57,15 @@ static void watch_signal(struct frame *frame, uv_signal_t *handle, int number)
 static void check_socket(struct frame *frame)
 {
     const char *taken = bus_taken_path(frame->service.bus);
+    char notice[FINDING_TEXT_MAX] = "";
 
-    if (taken && !frame->socket_taken)
-        log_warn(
-            "bus.socket_taken",
-            "another live process of this name holds the socket; it is tried again each second",
-            LSTR("path", taken));
-    frame->socket_taken = taken != NULL;
+    if (taken)
+        snprintf(notice, sizeof(notice),
+                 "another live process of this name holds %s; it is tried again each second",
+                 taken);
+    if (taken && !frame->notice[0])
+        log_warn("bus.socket_taken", notice, LSTR("path", taken));
+    frame_set_notice(frame, notice);
 }
 
 static void heartbeat_ticked(uv_timer_t *timer)

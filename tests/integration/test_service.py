@@ -221,8 +221,10 @@ def test_a_twin_is_told(suite):
         twin.wait_event("slot.twin")
         taken = twin.wait_event("bus.socket_taken")
         assert taken["path"].startswith(suite.socket_dir)
+        wait_for(lambda: any(taken["path"] in status for status in twin.statuses), 5, "its finding")
         assert limiter.terminate() == 0
         wait_for(lambda: "limiter.1.events" in os.listdir(suite.socket_dir), 10, "the twin's socket")
+        wait_for(lambda: twin.statuses[-1] == "ready", 5, "the finding's end")
     finally:
         assert twin.terminate() == 0
         twin._notify.close()
