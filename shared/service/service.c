@@ -1,6 +1,7 @@
 #include "service/service.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,8 @@ static int run(const struct service_descriptor *descriptor, const struct service
 
     if (!frame)
         return EXIT_NO_START;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); // until the loop hears it: there is nothing to reload yet
     frame->descriptor = descriptor;
     frame->args = args;
     frame->config = *config;

@@ -88,7 +88,6 @@ static int loop_start(struct frame *frame)
 
     if (error < 0)
         return error;
-    signal(SIGPIPE, SIG_IGN);
     frame->service.loop = &frame->loop;
     watch_signal(frame, &frame->sigterm, SIGTERM);
     watch_signal(frame, &frame->sigint, SIGINT);
