@@ -118,7 +118,7 @@ static void sweep_due(uv_timer_t *timer)
     uint32_t budget = (uint32_t)own_params(limiter)->sweep_cells;
     uint32_t freed = limit_sweep(limiter->view, budget);
 
-    metric_add(limiter->service->metrics, limiter->ids[METRIC_INDEX_swept], budget);
+    metric_add(limiter->service->metrics, limiter->ids[METRIC_INDEX_sweep_steps], 1);
     metric_add(limiter->service->metrics, limiter->ids[METRIC_INDEX_freed], freed);
 }
 
