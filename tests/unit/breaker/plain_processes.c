@@ -93,7 +93,8 @@ int main(void)
     printf("%d rounds: %llu calls, %llu probes, %llu refused, opened %llu times\n", round,
            (unsigned long long)tally->grants, (unsigned long long)tally->probes,
            (unsigned long long)tally->refusals, (unsigned long long)status.total_opens);
-    CHECK(status.total_opens > 10 && tally->probes > 10 && tally->grants > 1000, "the storm was none");
+    CHECK(status.total_opens > 10 && tally->probes > 10 && tally->grants > 1000,
+          "the storm was none");
     process_stop(&owner);
     fixture_teardown();
     return 0;
