@@ -1,2 +1,0 @@
-extern int valvechain_empty_library;
-int valvechain_empty_library;
