@@ -108,7 +108,7 @@ static bool collect_headers(struct request *request)
     struct header_list list = {.request = request, .items = first};
     MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, collect_header, &list);
     request->headers = list.cap > 0 ? list.items : NULL;
-    request->n_headers = list.n;
+    request->n_headers = list.cap > 0 ? list.n : 0;
     return !list.failed;
 }
 

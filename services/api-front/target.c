@@ -18,8 +18,7 @@ const char *const target_verdict_details[TARGET_VERDICTS] = {
     [TARGET_BAD_FORM] = "The request target must begin with '/'.",
     [TARGET_BAD_AUTHORITY] = "An absolute request target must name the same host as Host does.",
     [TARGET_BAD_ESCAPE] = "Every '%' in the path must be followed by two hexadecimal digits.",
-    [TARGET_BAD_CHARACTER] = "The request target must not contain control characters, blanks, "
-                             "backslashes or a fragment.",
+    [TARGET_BAD_CHARACTER] = "The target must not contain controls, blanks, '\\' or a fragment.",
     [TARGET_ENCODED_SLASH] = "The path must not contain an encoded slash or backslash.",
     [TARGET_DOT_SEGMENT] = "The path must not contain '..' segments.",
 };

@@ -79,12 +79,13 @@ static void put_request_line(struct writer *w, const struct upstream_header *hea
         puts_(w, header->rewrite);
     }
     // Whatever was cut off and put in front: one slash between the parts, and one at the start.
-    if (w->at > start && w->at[-1] == '/' && len > 0 && path[0] == '/') {
+    bool has_prefix = w->at > start;
+    bool prefix_slash = has_prefix && w->at[-1] == '/';
+    bool path_slash = len > 0 && path[0] == '/';
+    if (prefix_slash && path_slash) {
         path++;
         len--;
-    } else if (w->at == start && (len == 0 || path[0] != '/') && strcmp(header->path, "*") != 0) {
-        put(w, "/", 1);
-    } else if (w->at > start && w->at[-1] != '/' && len > 0 && path[0] != '/') {
+    } else if (!prefix_slash && !path_slash && (len > 0 || !has_prefix)) {
         put(w, "/", 1);
     }
     put(w, path, len);
