@@ -48,13 +48,16 @@ static size_t put_part(const uint8_t hash_key[SEGMENT_KEY_BYTES], uint32_t kind,
 
 static size_t put_client(const struct address *client, uint32_t ipv6_prefix_bits, uint8_t *out)
 {
+    out[0] = LIMIT_KEY_CLIENT;
+    out[1] = client->family;
+    if (client->family == 4) {
+        memcpy(out + 2, client->bytes, 4);
+        return 2 + 4;
+    }
     struct address masked = *client;
     address_mask(&masked, address_client_bits(client, ipv6_prefix_bits));
-    out[0] = LIMIT_KEY_CLIENT;
-    out[1] = masked.family;
-    size_t len = masked.family == 4 ? 4 : sizeof(masked.bytes);
-    memcpy(out + 2, masked.bytes, len);
-    return 2 + len;
+    memcpy(out + 2, masked.bytes, sizeof(masked.bytes));
+    return 2 + sizeof(masked.bytes);
 }
 
 uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,

@@ -61,9 +61,6 @@ void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uin
     if (window->bucket_ns == 0) {
         window->bucket_ns = 1;
     }
-    for (uint32_t bit = 0; bit < window->tag_shift; bit += 2 * count_bits) {
-        window->even_lanes |= window->lane_max << bit;
-    }
 }
 
 static uint64_t tag_of_group(const struct window *window, uint64_t group)
@@ -95,34 +92,47 @@ void window_set_clock(struct window *window, uint64_t now_ns)
     window->masks[oldest] = window->all_lanes & ~((UINT64_C(1) << window->shift) - 1);
 }
 
-static uint64_t sum_lanes(const struct window *window, uint64_t even, uint64_t odd)
+// Sums one layout, with everything about it a constant of the code: this runs for every request.
+// `own`, if any, replaces the present epoch's word: what our CAS left there. Lanes are added in two
+// halves, each with a neighbour's room for the carry.
+static inline __attribute__((always_inline)) void
+sum_layout(const struct cell *cell, const struct window *window, const uint64_t *own,
+           struct cell_reading *ret_reading, uint32_t bits, uint32_t lanes)
 {
-    uint64_t pairs = even + odd, total = 0;
-    uint32_t step = 2 * window->count_bits;
-    for (; pairs != 0; pairs >>= step) {
-        total += pairs & ((UINT64_C(1) << step) - 1);
+    const uint32_t tag_shift = lanes * bits, step = 2 * bits;
+    const uint64_t pair_max = (UINT64_C(1) << step) - 1;
+    uint64_t even_lanes = 0, pairs = 0, total = 0;
+    for (uint32_t bit = 0; bit < tag_shift; bit += step) {
+        even_lanes |= ((UINT64_C(1) << bits) - 1) << bit;
     }
-    return total;
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        uint64_t word = own && i == window->slot ? *own : atomic_load(&cell->counts[i]);
+        uint64_t live = (word ^ window->tags[i]) >> tag_shift ? 0 : word & window->masks[i];
+        ret_reading->words[i] = live;
+        pairs += (live & even_lanes) + (live >> bits & even_lanes);
+    }
+    for (uint32_t bit = 0; bit < tag_shift; bit += step) {
+        total += pairs >> bit & pair_max;
+    }
+    ret_reading->used = total;
 }
 
-static inline uint64_t live_part(const struct window *window, uint32_t slot, uint64_t word)
-{
-    return (word ^ window->tags[slot]) >> window->tag_shift ? 0 : word & window->masks[slot];
-}
-
-// `own` replaces the present epoch's word: what our CAS left there.
 static void read_live(const struct cell *cell, const struct window *window, const uint64_t *own,
                       struct cell_reading *ret_reading)
 {
-    uint64_t even = 0, odd = 0;
-    for (uint32_t i = 0; i < GROUPS; i++) {
-        uint64_t word = own && i == window->slot ? *own : atomic_load(&cell->counts[i]);
-        uint64_t live = live_part(window, i, word);
-        ret_reading->words[i] = live;
-        even += live & window->even_lanes;
-        odd += live >> window->count_bits & window->even_lanes;
+    switch (window->count_bits) {
+    case 8:
+        sum_layout(cell, window, own, ret_reading, 8, 7);
+        break;
+    case 11:
+        sum_layout(cell, window, own, ret_reading, 11, 5);
+        break;
+    case 14:
+        sum_layout(cell, window, own, ret_reading, 14, 4);
+        break;
+    default:
+        sum_layout(cell, window, own, ret_reading, 16, 3);
     }
-    ret_reading->used = sum_lanes(window, even, odd);
 }
 
 int window_look(const struct cell *cell, const struct window *window,
@@ -196,16 +206,9 @@ static int add(struct cell *cell, const struct window *window, uint64_t cost, ui
 int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
                   struct cell_reading *ret_reading)
 {
-    int r;
-    if (atomic_load(&cell->last) != window->epoch) {
-        r = window_raise(cell, window);
-        if (r < 0) {
-            return r;
-        }
-    }
-    read_live(cell, window, NULL, ret_reading);
-    if (ret_reading->used + cost > window->limit) {
-        return -EDQUOT;
+    int r = atomic_load(&cell->last) == window->epoch ? 0 : window_raise(cell, window);
+    if (r < 0) {
+        return r;
     }
     uint64_t own = 0;
     r = add(cell, window, cost, &own);
@@ -248,16 +251,19 @@ uint64_t window_freed_ns(const struct window *window, const struct cell_reading 
                          uint64_t count)
 {
     uint64_t freed = 0;
-    uint64_t group = window->epoch / window->lanes - (GROUPS - 1);
     uint32_t slot = window->slot;
-    for (uint32_t i = 0; i < GROUPS; i++, group++) {
-        slot = (slot + 1) % GROUPS;
+    for (uint32_t back = GROUPS; back-- > 0;) { // from the oldest group on
+        slot = slot + 1 < GROUPS ? slot + 1 : 0;
         uint64_t word = reading->words[slot];
-        for (uint32_t lane = 0; word != 0; lane++, word >>= window->count_bits) {
-            freed += word & window->lane_max;
+        while (word != 0) { // its lanes that are not empty
+            uint32_t lane = (uint32_t)__builtin_ctzll(word) / window->count_bits;
+            uint64_t lane_bits = window->lane_max << lane * window->count_bits;
+            freed += (word & lane_bits) >> lane * window->count_bits;
             if (freed >= count) { // dead from epoch + span + 1 on, and epochs are biased by that
+                uint64_t group = window->epoch / window->lanes - back;
                 return (group * window->lanes + lane) * window->bucket_ns;
             }
+            word &= ~lane_bits;
         }
     }
     return window->end_ns + window->span * window->bucket_ns;

@@ -5,9 +5,10 @@
 // up to 255, 30 up to 2047, 24 up to 16383, 18 up to 65535. The window spans five of the six groups
 // and the oldest epoch counts in full, so what is summed always covers the whole trailing window.
 //
-// To admit: charge (check the sum, add by CAS, sum again), then let the table re-read the owner,
-// and only then read the clock: the reading must lie in the charged epoch, and is the instant of
-// admission. Otherwise take back. That order is what makes the bound strict; see window.c.
+// To admit: look (check the sum), charge (add by CAS, sum again), then let the table re-read the
+// owner, and only then read the clock: the reading must lie in the charged epoch, and is the
+// instant of admission. Otherwise take back. That order is what makes the bound strict; see
+// window.c.
 //
 // Pure: no clock of its own, no segment. Thread: any process, one `struct window` each.
 #ifndef VALVECHAIN_LIMIT_WINDOW_H
@@ -22,7 +23,7 @@ struct window {
     uint64_t limit, bucket_ns;
     uint32_t count_bits, lanes, tag_shift;
     uint32_t span; // epochs in the window
-    uint64_t lane_max, even_lanes, all_lanes;
+    uint64_t lane_max, all_lanes;
     // Fixed for one epoch (window_set_clock).
     uint64_t epoch, start_ns, end_ns;
     uint64_t live_from; // epochs below are dead; above 0 always, so that a zero `last` is dead
@@ -45,8 +46,8 @@ int window_look(const struct cell *cell, const struct window *window,
                 struct cell_reading *ret_reading);
 // Brings the cell to the present epoch: zeroes dead words, then raises `last`. -EAGAIN as above.
 int window_raise(struct cell *cell, const struct window *window);
-// Adds `cost` to the present epoch and sums again. -EDQUOT: it would not fit (nothing is charged;
-// `ret_reading` tells what is there). -EAGAIN: the clock is behind, nothing is charged.
+// Adds `cost` to the present epoch, then sums. -EDQUOT: it does not fit; -EAGAIN: the clock is
+// behind; nothing stays charged in either case. Look before.
 int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
                   struct cell_reading *ret_reading);
 // Takes `cost` back from the sub-bucket it was charged to, if that still stands.
