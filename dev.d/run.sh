@@ -12,6 +12,7 @@ cmd_run() {
     build_preset release programs
     run_environment
     RUN_DIR=build/run/$VALVECHAIN_NAME
+    exec {RUN_CLOCK}<> <(:)
     mkdir -p "$RUN_DIR"
     give_back
     rm -f "$RUN_DIR"/*.log
@@ -72,7 +73,7 @@ run_start() {
     local name=$1
     shift
     # A group of its own: Ctrl-C reaches this script alone, which stops all in order.
-    setsid setpriv --pdeathsig TERM "$@" >"$RUN_DIR/$name.log" 2>&1 </dev/null &
+    setsid setpriv --pdeathsig TERM "$@" >"$RUN_DIR/$name.log" 2>&1 </dev/null {RUN_CLOCK}>&- &
     RUN_PID[$name]=$!
 }
 
@@ -101,7 +102,8 @@ run_demo() {
     RUN_KNOBS=http://127.0.0.1:${ports[control]}/knobs
 }
 
-run_pause() { read -r -t "$1" <> <(:) || true; }
+# Waits on a pipe that never speaks: a sleep that starts no process.
+run_pause() { read -r -t "$1" -u "$RUN_CLOCK" || true; }
 
 run_await_ready() {
     local tries=0
@@ -177,16 +179,16 @@ TEXT
 # Until Ctrl-C, or until the gateway is gone. Who else ends is reported and not restarted: the suite
 # goes on without it.
 run_watch() {
-    local name pid
+    local name
     while [ "$RUN_STOP" -eq 0 ]; do
-        wait -n -p pid "${RUN_PID[@]}" || true
-        [ -n "${pid:-}" ] || continue
         for name in "${!RUN_PID[@]}"; do
-            [ "${RUN_PID[$name]}" = "$pid" ] || continue
+            ! kill -0 "${RUN_PID[$name]}" 2>/dev/null || continue
             unset "RUN_PID[$name]"
             say "$name ended by itself: $RUN_DIR/$name.log"
             [ "$name" != api-front ] || return 1
         done
+        # Not `wait -n`: it misses who ended before it was called.
+        run_pause 0.3
     done
 }
 
