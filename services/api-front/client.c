@@ -378,6 +378,7 @@ void client_on_completed(void *cls, struct MHD_Connection *connection, void **co
     client->suspended = false;
     client->request = NULL;
     client->quiet_since_ms = front_now_ms(front_of(client));
+    client->looked_after = false;
     request_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK || client->farewell);
 }
 
@@ -442,10 +443,26 @@ void client_on_connection(void *cls, struct MHD_Connection *connection, void **s
 
 // ---- deadlines ------------------------------------------------------------------------------
 
+static bool has_left(const struct client *client)
+{
+    char byte;
+    ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 static void tick_without_request(struct client *client, uint64_t now_ms)
 {
     const struct front_params *params = front_of(client)->params;
     uint64_t quiet_ms = now_ms - client->quiet_since_ms;
+    // An end that came together with the last request made no event of its own: libmicrohttpd
+    // reads what is there and does not look again (edge-triggered epoll).
+    if (client->n_requests > 0 && !client->looked_after && quiet_ms >= PEEK_FROM_MS) {
+        client->looked_after = true;
+        if (has_left(client)) {
+            cut(client);
+            return;
+        }
+    }
     if (client->n_requests == 0 && quiet_ms >= params->header_timeout_ms) {
         cut_slow(client);
     } else if (client->n_requests > 0 && quiet_ms >= params->keepalive_idle_ms) {
@@ -489,9 +506,7 @@ static void tick_waiting(struct client *client, uint64_t now_ms)
         return;
     }
     client->peeked_ms = now_ms;
-    char byte;
-    ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+    if (has_left(client)) {
         if (client->request->exchange != NULL) {
             exchange_cancel(client->request->exchange);
         }
@@ -499,11 +514,23 @@ static void tick_waiting(struct client *client, uint64_t now_ms)
     }
 }
 
+// A cut connection that is not in libmicrohttpd's epoll set at this moment makes no event there;
+// its own timeout, a second, does not need one.
+static void expire(struct client *client)
+{
+    if (!client->expiring && !client->suspended) {
+        client->expiring = true;
+        MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+    }
+    listener_run_soon(client->listener);
+}
+
 void client_tick(struct client *client, uint64_t now_ms)
 {
     const struct front_params *params = front_of(client)->params;
     struct request *request = client->request;
     if (client->cut) {
+        expire(client);
         return;
     }
     if (client->farewell && now_ms >= client->cut_at_ms) {

@@ -41,8 +41,10 @@ struct client {
     bool suspended; // libmicrohttpd does not look at it
     bool waiting;   // in its list of ready ones, with nothing to do
     unsigned wait_turns;
-    bool cut;      // nothing more is read or answered
-    bool farewell; // the last answer was written raw; the rest is read and dropped
+    bool cut;          // nothing more is read or answered
+    bool expiring;     // cut, and libmicrohttpd told to time it out
+    bool looked_after; // since its last request, see tick_without_request()
+    bool farewell;     // the last answer was written raw; the rest is read and dropped
 
     uint64_t quiet_since_ms; // last request ended, or accepted
     uint64_t cut_at_ms;      // after a farewell

@@ -223,7 +223,7 @@ static void drop_conn(struct exchange *x, bool keep)
     }
     x->conn = NULL;
     conn->exchange = NULL;
-    if (keep) {
+    if (keep && !conn->broken) {
         upstream_conn_want(conn, true, false);
         upstream_endpoint_keep(x->endpoint, conn);
     } else {
@@ -265,6 +265,8 @@ void exchange_lost(struct exchange *x)
     x->head_sent = 0;
     x->sent_all = false;
     x->send_stopped = false;
+    x->write_failed = false;
+    x->first_byte_deadline_ms = UINT64_MAX;
     counters_add(x->request->valves, METRIC_INDEX_upstream_retries, 1);
     connect_next(x);
     exchange_flush(x);

@@ -35,7 +35,8 @@ struct exchange {
     char *head; // of the request
     size_t head_len, head_sent;
     struct body out;   // the request's body, framed as it is sent; ended when it is complete
-    bool send_stopped; // no more is sent: the upstream takes none, or has answered already
+    bool send_stopped; // no more is sent, what comes is dropped: the upstream has answered
+    bool write_failed; // nothing can be written; the reading side will tell why
     bool end_pending;  // the last chunk finds no room yet
     bool sent_all;
     bool repeatable; // by its method

@@ -77,9 +77,19 @@ void exchange_send_end(struct exchange *x)
     exchange_flush(x);
 }
 
+static void expect_answer(struct exchange *x)
+{
+    uint64_t now_ms = front_now_ms(x->front);
+    x->progress_ms = now_ms;
+    if (x->first_byte_deadline_ms == UINT64_MAX && x->first_byte_timeout_ms < UINT64_MAX - now_ms) {
+        x->first_byte_deadline_ms = now_ms + x->first_byte_timeout_ms;
+    }
+}
+
 static void stop_sending(struct exchange *x)
 {
     x->send_stopped = true;
+    expect_answer(x);
     body_forget(&x->out);
     client_wake(x->request); // what it holds back is dropped now
 }
@@ -90,11 +100,7 @@ static void note_sent_all(struct exchange *x)
         return;
     }
     x->sent_all = true;
-    uint64_t now_ms = front_now_ms(x->front);
-    x->progress_ms = now_ms;
-    if (x->first_byte_timeout_ms < UINT64_MAX - now_ms) {
-        x->first_byte_deadline_ms = now_ms + x->first_byte_timeout_ms;
-    }
+    expect_answer(x);
 }
 
 static void advance_sent(struct exchange *x, size_t n)
@@ -122,9 +128,11 @@ static bool write_pending(struct exchange *x)
     }
     ssize_t written = upstream_conn_write(x->conn, pieces, n);
     if (written < 0 && written != -EAGAIN) {
-        // It may have answered before it closed: the reading side tells.
-        stop_sending(x);
-        return false;
+        // It may have answered before it closed: the reading side tells. Nothing is dropped, since
+        // the request may have to be sent again.
+        x->write_failed = true;
+        expect_answer(x);
+        return true;
     }
     if (written > 0) {
         advance_sent(x, (size_t)written);
@@ -134,10 +142,14 @@ static bool write_pending(struct exchange *x)
 
 void exchange_flush(struct exchange *x)
 {
-    if (x->phase != EXCHANGE_OPEN || x->send_stopped) {
+    if (x->phase != EXCHANGE_OPEN || x->send_stopped || x->write_failed) {
         return;
     }
     bool all = write_pending(x);
+    if (x->write_failed) {
+        upstream_conn_want(x->conn, !x->reading_paused, false);
+        return;
+    }
     if (x->end_pending && body_room(&x->out) >= 5) {
         x->end_pending = false;
         exchange_send_end(x);
@@ -145,9 +157,6 @@ void exchange_flush(struct exchange *x)
     }
     if (all) {
         note_sent_all(x);
-    }
-    if (x->send_stopped) {
-        all = true;
     }
     upstream_conn_want(x->conn, !x->reading_paused, !all);
     if (!x->out.ended && body_room(&x->out) >= x->front->bodies.buffer_bytes / 2) {
@@ -170,7 +179,8 @@ static void deliver(struct exchange *x)
     }
     if (!request->answered) {
         // An early answer that refuses or closes wants no more of the body.
-        if (!x->sent_all && !x->send_stopped && (answer->complete || answer->status >= 300)) {
+        if (!x->sent_all && !x->send_stopped &&
+            (answer->complete || answer->status >= 300 || x->write_failed)) {
             stop_sending(x);
         }
         bool short_one =

@@ -54,7 +54,10 @@ static void on_event(uv_poll_t *poll, int status, int events)
         return;
     }
     if (status < 0) {
-        events = UV_READABLE; // the read tells what it is
+        // libuv has stopped the handle; the reads tell what there is, up to the error.
+        conn->events = 0;
+        conn->broken = true;
+        events = UV_READABLE;
     }
     if ((events & UV_WRITABLE) != 0) {
         exchange_on_writable(conn->exchange);
@@ -62,6 +65,9 @@ static void on_event(uv_poll_t *poll, int status, int events)
     // The call may be over by now, and the connection closed or kept.
     if ((events & UV_READABLE) != 0 && conn->exchange != NULL) {
         exchange_on_readable(conn->exchange);
+    }
+    if (conn->broken && conn->exchange != NULL && !conn->exchange->reading_paused) {
+        upstream_conn_want(conn, true, false);
     }
 }
 

@@ -22,6 +22,7 @@ struct upstream_conn {
     int fd;
     int events; // what is asked of epoll
     bool connecting;
+    bool broken; // the socket has an error; what it still holds may be read, no more
     bool is_idle;
     struct upstream_conn *newer, *older; // among the kept ones
     uint64_t idle_since_ms;

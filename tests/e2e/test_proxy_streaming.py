@@ -273,6 +273,20 @@ def test_a_stale_kept_connection_costs_no_request(front, upstream):
                 assert connection.read_response().status == 200
 
 
+def test_a_kept_connection_that_was_reset_costs_no_request(front, upstream):
+    def answer_and_reset(request, connection):
+        connection.take(length_of(request))
+        connection.sock.sendall(OK)
+        connection.reset()
+
+    upstream.answer(answer_and_reset)
+    for number in range(60):
+        method, body = ((b"GET", b""), (b"PUT", b"x" * 3000), (b"POST", b"hi"))[number % 3]
+        with raw_http.Connection(front.port) as connection:
+            connection.send(method + b" /r HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert connection.read_response().status == 200
+
+
 def test_an_early_answer_stops_the_body(front, upstream):
     def refuse(_request, _connection):
         return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
