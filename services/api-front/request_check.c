@@ -198,12 +198,8 @@ bool request_check(const char *method, const char *version, const struct http_he
                    struct request_refusal *ret_refusal)
 {
     struct request_shape shape = {.content_length = UINT64_MAX};
+    // A higher minor version is read as the highest known one (RFC 9110 2.5).
     shape.http10 = strcmp(version, "HTTP/1.0") == 0;
-    if (!shape.http10 && strcmp(version, "HTTP/1.1") != 0) {
-        // RFC 9110 2.5 would read HTTP/1.2 as 1.1; nobody speaks it, and servers differ about it.
-        REFUSE(505, "version_unknown", "HTTP Version Not Supported",
-               "The versions are HTTP/1.1 and HTTP/1.0.");
-    }
     if (!check_method(method, &shape, ret_refusal) ||
         !check_headers(headers, n_headers, &shape, ret_refusal)) {
         return false;

@@ -22,7 +22,7 @@ struct request_shape { // what an accepted request is
 };
 
 struct request_refusal {
-    unsigned status;    // 400, 405, 417, 501, 505; 0: accepted
+    unsigned status;    // 400, 405, 417, 501; 0: accepted
     const char *code;   // stable word
     const char *title;  // of the problem body
     const char *detail; // what is wrong and what is allowed
