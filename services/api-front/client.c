@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -122,12 +123,21 @@ static void cut_slow(struct client *client)
     cut(client);
 }
 
+// Bytes that libmicrohttpd has not read yet.
+static bool has_unread(const struct client *client)
+{
+    char byte;
+    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void client_close_when_idle(struct client *client)
 {
-    if (client->request == NULL && !client->cut) {
-        // What has arrived is still read, then the end is seen: no request is lost.
-        shutdown(client->fd, SHUT_RD);
+    if (client->request != NULL || client->cut || client->read_shut || has_unread(client)) {
+        return; // a request, or the beginning of one: it is answered first
     }
+    // What arrived since that look is still read, then the end is seen: no request is lost.
+    client->read_shut = true;
+    shutdown(client->fd, SHUT_RD);
 }
 
 // libmicrohttpd takes no answer while the request's body is coming. A complete answer is written
@@ -178,7 +188,7 @@ static uint64_t body_left(const struct request *request)
 static bool queue_now(struct client *client, bool closing)
 {
     struct request *request = client->request;
-    closing = closing || front_of(client)->drain != NULL;
+    closing = closing || client->read_shut || front_of(client)->drain != NULL;
     struct MHD_Response *response = answer_response(request, closing);
     bool queued = response != NULL &&
                   MHD_queue_response(client->connection, request->status, response) == MHD_YES;
@@ -443,9 +453,14 @@ void client_on_connection(void *cls, struct MHD_Connection *connection, void **s
 
 // ---- deadlines ------------------------------------------------------------------------------
 
+// Once reading is shut the socket says "end" by our own doing; then only a reset tells.
 static bool has_left(const struct client *client)
 {
     char byte;
+    if (client->read_shut) {
+        struct pollfd poll_fd = {.fd = client->fd};
+        return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLERR | POLLHUP)) != 0;
+    }
     ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
@@ -467,8 +482,9 @@ static void tick_without_request(struct client *client, uint64_t now_ms)
         cut_slow(client);
     } else if (client->n_requests > 0 && quiet_ms >= params->keepalive_idle_ms) {
         client_close_when_idle(client);
-        // Half a request line is no request yet: that one is not waited for again.
-        client->n_requests = 0;
+        if (client->read_shut) {
+            client->n_requests = 0; // half a request line is no request: not waited for again
+        }
     }
 }
 

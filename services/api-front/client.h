@@ -42,6 +42,7 @@ struct client {
     bool waiting;   // in its list of ready ones, with nothing to do
     unsigned wait_turns;
     bool cut;          // nothing more is read or answered
+    bool read_shut;    // by us: what had arrived is answered, nothing new is read
     bool expiring;     // cut, and libmicrohttpd told to time it out
     bool looked_after; // since its last request, see tick_without_request()
     bool farewell;     // the last answer was written raw; the rest is read and dropped
@@ -71,7 +72,7 @@ void client_wake(struct request *request);
 // listener.c: hands over one answer that is ready.
 void client_queue_answer(struct request *request);
 void client_tick(struct client *client, uint64_t now_ms);
-// Drain: a connection without a request is closed after what it has already sent.
+// A connection without a request is closed, unless one has just arrived: ask again until it is.
 void client_close_when_idle(struct client *client);
 void client_resume_for_stop(struct client *client);
 

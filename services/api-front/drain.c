@@ -50,10 +50,11 @@ void drain_tick(struct front *front, uint64_t now_ms)
     if (drain == NULL || drain->done || now_ms < drain->close_ms) {
         return;
     }
+    // In each tick: an answer that began before the drain left its connection open.
+    close_idle(front->listener);
+    close_idle(front->admin);
     if (!drain->closed) {
         drain->closed = true;
-        close_idle(front->listener);
-        close_idle(front->admin);
         return; // what had just arrived is read in the next turn
     }
     if (clients_left(front) == 0 || (now_ms >= drain->end_ms)) {
