@@ -215,8 +215,10 @@ void client_queue_answer(struct request *request)
         resume(client);
         return;
     }
-    // The body goes on: what is left of it is dropped, or the connection ends with the answer.
-    if (body_left(request) > front_of(client)->params->body_discard_bytes &&
+    // The body goes on, and the upstream may want it although its answer has begun. Otherwise what
+    // is left of it is dropped, or the connection ends with the answer.
+    if (request_drops_body(request) &&
+        body_left(request) > front_of(client)->params->body_discard_bytes &&
         !say_farewell(client)) {
         cut(client);
         return;
@@ -227,6 +229,7 @@ void client_queue_answer(struct request *request)
 ssize_t client_read_answer(struct request *request, char *to, size_t cap)
 {
     struct client *client = request->client;
+    request_pump(request); // a body that was kept may still be on its way
     ssize_t n = client->cut ? -ECONNRESET : exchange_read(request->exchange, to, cap);
     client->taken_ms = front_now_ms(front_of(client));
     if (n > 0) {
@@ -323,7 +326,7 @@ static enum MHD_Result on_body(struct client *client, const char *data, size_t *
     }
     size_t taken = request_body(request, data, *size);
     *size -= taken;
-    if (request->answered && request->chunked && !request->queued &&
+    if (request->answered && !request->queued && request_drops_body(request) &&
         request->discarded > front_of(client)->params->body_discard_bytes &&
         !say_farewell(client)) {
         return MHD_NO;

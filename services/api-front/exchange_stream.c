@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "client.h"
 #include "exchange.h"
@@ -66,6 +67,7 @@ void exchange_send_end(struct exchange *x)
     if (!exchange_wants_body(x) || x->out.ended) {
         return;
     }
+    ASSERT(x->request->discarded == 0); // a part would look like the whole
     if (x->request->chunked && body_room(&x->out) < 5) {
         x->end_pending = true; // goes in when there is room
         return;
@@ -147,6 +149,9 @@ void exchange_flush(struct exchange *x)
     }
     bool all = write_pending(x);
     if (x->write_failed) {
+        if (x->request->answered) {
+            stop_sending(x); // the client waits to be rid of its body
+        }
         upstream_conn_want(x->conn, !x->reading_paused, false);
         return;
     }
@@ -177,12 +182,12 @@ static void deliver(struct exchange *x)
     if (!answer->head_complete) {
         return;
     }
+    // An early answer that refuses or closes wants no more of the body.
+    if (!x->sent_all && !x->send_stopped &&
+        (answer->complete || answer->status >= 300 || x->write_failed)) {
+        stop_sending(x);
+    }
     if (!request->answered) {
-        // An early answer that refuses or closes wants no more of the body.
-        if (!x->sent_all && !x->send_stopped &&
-            (answer->complete || answer->status >= 300 || x->write_failed)) {
-            stop_sending(x);
-        }
         bool short_one =
             answer->framing == ANSWER_BY_LENGTH && answer->length <= x->front->bodies.buffer_bytes;
         if (!answer->complete && short_one && x->held_since_ms == 0) {

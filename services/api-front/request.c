@@ -364,10 +364,9 @@ static size_t keep(struct request *request, const void *bytes, size_t len)
     return n;
 }
 
-static bool is_unwanted(const struct request *request)
+bool request_drops_body(const struct request *request)
 {
-    return request->answered ||
-           (request->exchange != NULL && !exchange_wants_body(request->exchange));
+    return request->exchange != NULL ? !exchange_wants_body(request->exchange) : request->answered;
 }
 
 // Gives the exchange as much as it takes, writing in between: what stays here waits for an event
@@ -390,17 +389,17 @@ static size_t send_on(struct request *request, const char *bytes, size_t len)
 size_t request_body(struct request *request, const void *bytes, size_t len)
 {
     size_t taken = 0;
-    if (!is_unwanted(request) && request->bytes_in + len > request->max_body_bytes) {
+    if (!request_drops_body(request) && request->bytes_in + len > request->max_body_bytes) {
         request_refuse_body(request, 413, "body_too_large", "Content Too Large",
                             "The request body is larger than this route takes.");
     }
-    if (request->body_kept && !is_unwanted(request)) {
+    if (request->body_kept && !request_drops_body(request)) {
         taken = keep(request, bytes, len);
     }
-    if (taken < len && !is_unwanted(request) && request->exchange != NULL) {
+    if (taken < len && !request_drops_body(request) && request->exchange != NULL) {
         taken += send_on(request, (const char *)bytes + taken, len - taken);
     }
-    if (taken < len && is_unwanted(request)) {
+    if (taken < len && request_drops_body(request)) {
         request->discarded += len - taken;
         taken = len;
     }
