@@ -230,7 +230,7 @@ def machine():
 
 def report(proxies, rows, latency, memory):
     out = [f"{datetime.date.today()}, {machine()}", "",
-           f"{'':<12}{'requests/s':>12}{'CPU us/req':>12}{'p50 us @50%':>13}{'p99 us @50%':>13}{'RSS KiB':>10}{'+1000 idle':>12}"]
+           f"{'':<12}{'requests/s':>12}{'CPU us/req':>12}{'p50 us @50%':>13}{'p99 us @50%':>13}{'RSS KiB':>10}{'1000 idle':>12}"]
     for proxy in proxies:
         name = proxy.name
         out.append(f"{name:<12}{median_of(rows, name, 'requests_per_s'):>12.0f}{median_of(rows, name, 'cpu_us_per_request'):>12.2f}"
