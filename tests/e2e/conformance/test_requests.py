@@ -104,6 +104,14 @@ def test_smuggled_bytes_behind_a_refused_request_are_never_answered(front):
     assert front.upstream.requests == []
 
 
+def test_a_higher_minor_version_is_read_as_ours_or_refused(front):
+    """RFC 9110 2.5 allows to read 1.2 as 1.1 and to refuse it with 505; it is never passed on."""
+    [answer] = raw_http.exchange(front.port, b"GET /v HTTP/1.2\r\nHost: a\r\n\r\n")
+    assert answer.status in (200, 505)
+    seen = front.upstream.requests
+    assert [request.version for request in seen] == ([b"HTTP/1.1"] if answer.status == 200 else [])
+
+
 def test_pipelined_requests_are_answered_in_order(front):
     front.upstream.on("/one", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
     front.upstream.on("/two", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
