@@ -48,6 +48,7 @@ void limit_fill(const struct limit_view *view, struct limit_fill *ret_fill)
             live += atomic_load(&meter.range.cells[cell].last) >= live_from;
         }
         ret_fill->cells += n;
-        ret_fill->live += (uint64_t)live * n / seen;
+        if (seen > 0)
+            ret_fill->live += (uint64_t)live * n / seen;
     }
 }
