@@ -91,6 +91,7 @@ void answer_upstream(struct request *request)
 {
     request->source = ANSWER_UPSTREAM;
     set_answered(request, request->exchange->answer.status);
+    valve_judge(request);
 }
 
 static bool is_own_header(const struct request *request, const struct http_header *header)

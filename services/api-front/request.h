@@ -182,6 +182,8 @@ enum step route_apply(struct request *request);      // route.c: sets route, ups
 // are (then body_complete stays false, and the rest streams as always).
 bool valve_needs_body(const struct request *request);
 enum step valve_enter(struct request *request); // permit, or the fallback chain's answer
+// The head of the upstream's answer is here: a probe is decided, however long its body takes.
+void valve_judge(struct request *request);
 // Called once by exchange.c when the call is over. `started`: some of the answer went to the client
 // already. If not, and the result is no answer, this gives the fallback chain's answer.
 void valve_leave(struct request *request, enum exchange_result result, bool started);

@@ -44,6 +44,13 @@ enum step valve_enter(struct request *request)
     return STEP_NEXT;
 }
 
+void valve_judge(struct request *request)
+{
+    if (request->permit.held)
+        (void)breaker_judge(request->valves->breakers, &request->permit,
+                            valve_classify(EXCHANGE_ANSWERED, request->status), clock_mono_ns());
+}
+
 void valve_leave(struct request *request, enum exchange_result result, bool started)
 {
     counters_upstream_result(request, result);

@@ -148,6 +148,20 @@ static bool counts_in_window(const struct breaker_permit *permit, uint64_t word)
            state_generation(word) == permit->generation;
 }
 
+bool breaker_judge(struct breaker_view *view, struct breaker_permit *permit,
+                   enum breaker_outcome outcome, uint64_t now_ns)
+{
+    if (!permit->held || !permit->probe || permit->judged)
+        return false;
+    ASSERT(view->slot != NULL && permit->breaker < BREAKER_MAX);
+    permit->judged = true;
+    view_refresh_if_new(view);
+    bool is_counted = outcome != BREAKER_IGNORED && view->table.items[permit->breaker].enabled;
+    if (is_counted)
+        add_one(&view_line(view, permit->breaker)->outcomes[outcome]);
+    return probe_report(view, permit, is_counted ? outcome : BREAKER_IGNORED, now_ns);
+}
+
 // Order: count, then let go of the capacity (a full barrier), then look at the state again. So a
 // judge who misses this outcome has set the mark before we look, and we judge ourselves.
 bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
@@ -161,6 +175,10 @@ bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
     uint32_t index = permit->breaker;
     struct breaker_line *line = view_line(view, index);
     struct permit_pool pool = view_pool(view, index);
+    if (permit->judged) {
+        permit_give_back(&pool);
+        return false;
+    }
     _Atomic uint64_t *state = &view->state->cells[index].state;
     bool is_counted = outcome != BREAKER_IGNORED && view->table.items[index].enabled;
     bool is_judged = is_counted && counts_in_window(permit, atomic_load(state));

@@ -89,6 +89,7 @@ struct breaker_permit {
     uint32_t breaker;
     uint32_t generation; // results of an older generation are dropped
     bool probe, held;
+    bool judged; // a probe whose outcome is told; what is held is capacity alone
     uint64_t start_ns;
 };
 // Grants or refuses. Refused: `ret_retry_ns` (may be NULL) says in how many nanoseconds from now
@@ -99,6 +100,14 @@ enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, ui
 // Returns true when this call changed the state.
 bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
                     enum breaker_outcome outcome, uint64_t now_ns);
+
+// Tells a probe's outcome before its call ends, so that a long transfer neither keeps the breaker
+// half-open nor outlives its lease: breaker_report() then only gives the capacity back. IGNORED:
+// another call may probe. Of a probe of an older generation nothing is judged, as in
+// breaker_report(). A permit that is no probe or was judged already: nothing happens. Returns true
+// when this call changed the state.
+bool breaker_judge(struct breaker_view *view, struct breaker_permit *permit,
+                   enum breaker_outcome outcome, uint64_t now_ns);
 
 struct breaker_status {
     char name[BREAKER_NAME_MAX];

@@ -284,3 +284,30 @@ def test_the_database_upstream_feeds_specs_metrics(make_suite):
         metrics = suite.metrics()
         assert metrics.sum("valvechain_database_query_duration_seconds_count") == 1
         assert metrics.sum("valvechain_upstream_connections", upstream="database") == 1
+
+
+def test_a_probe_counts_at_the_head_of_a_long_answer(start, upstream):
+    suite = start(CB_PROBE_LEASE=400)
+    upstream.answer(BROKEN)
+    trip(suite)
+    end = threading.Event()
+
+    def stream(_request, connection):
+        connection.sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        end.wait(20)
+        return b"0\r\n\r\n"
+
+    upstream.on("/events", stream)
+    upstream.answer(OK)
+    wait_for(lambda: breaker(suite)["retryInMs"] == 0, 5, "the deadline")
+    with raw_http.Connection(suite.port) as client:
+        client.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = b""
+        while b"hi" not in data:
+            data += client.sock.recv(4096)
+        assert breaker(suite)["state"] == "CLOSED", "the call is not over, its outcome is known"
+        assert breaker(suite)["inFlight"] == 1, "its share of the capacity is held"
+        assert suite.get("/a").status == 200
+        end.set()
+        wait_for(lambda: breaker(suite)["inFlight"] == 0, 5, "the end of the call")
+    assert breaker(suite)["totals"]["opens"] == 1

@@ -118,6 +118,103 @@ Test(rules, o8_an_ignored_probe_gives_its_permit_back)
     cr_assert_eq(state_of(&front, T0 + 6 * S), BREAKER_CLOSED);
 }
 
+// A probe's answer may stream for longer than its lease: its head decides, its end gives back.
+Test(rules, a_judged_probe_closes_and_keeps_its_capacity_until_its_end)
+{
+    trip(T0);
+    struct breaker_permit probe = take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
+    cr_assert(breaker_judge(front.view, &probe, BREAKER_SUCCESS, T0 + 6 * S));
+    struct breaker_status status = status_of(&other, 0, T0 + 6 * S);
+    cr_assert_eq(status.state, BREAKER_CLOSED);
+    cr_assert_eq(status.in_flight, 1);
+    cr_assert_eq(status.probes_out, 0);
+    cr_assert_eq(status.total_successes, 1);
+    cr_assert(!breaker_judge(front.view, &probe, BREAKER_FAILURE, T0 + 7 * S));
+    breaker_reclaim(other.view, T0 + 100 * S);
+    cr_assert_eq(state_of(&other, T0 + 100 * S), BREAKER_CLOSED);
+    cr_assert(!breaker_report(front.view, &probe, BREAKER_TIMEOUT, T0 + 100 * S));
+    status = status_of(&other, 0, T0 + 100 * S);
+    cr_assert_eq(status.state, BREAKER_CLOSED);
+    cr_assert_eq(status.in_flight, 0);
+    cr_assert_eq(status.total_successes, 1);
+    cr_assert_eq(status.total_timeouts, 0);
+}
+
+Test(rules, a_probe_judged_failed_opens_again_at_once_and_only_once)
+{
+    trip(T0);
+    struct breaker_permit probe = take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
+    cr_assert(breaker_judge(front.view, &probe, BREAKER_FAILURE, T0 + 6 * S));
+    struct breaker_status status = status_of(&other, 0, T0 + 6 * S);
+    cr_assert_eq(status.state, BREAKER_OPEN);
+    cr_assert_eq(status.reopened, 1);
+    // The next probe goes while the first call still lasts; that one's end says nothing of it.
+    struct breaker_permit next = take(&other, status.deadline_ns, BREAKER_GRANTED_PROBE);
+    cr_assert(!breaker_report(front.view, &probe, BREAKER_SUCCESS, status.deadline_ns));
+    cr_assert_eq(state_of(&other, status.deadline_ns), BREAKER_HALF_OPEN);
+    cr_assert_eq(status_of(&other, 0, status.deadline_ns).probes_out, 1);
+    cr_assert(breaker_judge(other.view, &next, BREAKER_SUCCESS, status.deadline_ns));
+    cr_assert_eq(state_of(&front, status.deadline_ns), BREAKER_CLOSED);
+}
+
+Test(rules, a_judgement_of_an_expired_probe_is_dropped)
+{
+    trip(T0);
+    struct breaker_permit lost = take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
+    take(&other, T0 + 20 * S, BREAKER_REFUSED_OPEN); // its lease is over
+    struct breaker_status status = status_of(&other, 0, T0 + 20 * S);
+    cr_assert_eq(status.state, BREAKER_OPEN);
+    struct breaker_permit next = take(&other, status.deadline_ns, BREAKER_GRANTED_PROBE);
+    cr_assert(!breaker_judge(front.view, &lost, BREAKER_SUCCESS, status.deadline_ns));
+    cr_assert_eq(state_of(&other, status.deadline_ns), BREAKER_HALF_OPEN);
+    cr_assert_eq(status_of(&other, 0, status.deadline_ns).in_flight, 2);
+    cr_assert(!breaker_report(front.view, &lost, BREAKER_SUCCESS, status.deadline_ns));
+    cr_assert_eq(status_of(&other, 0, status.deadline_ns).in_flight, 1);
+    cr_assert_eq(status_of(&other, 0, status.deadline_ns).probes_out, 1);
+    cr_assert(breaker_report(other.view, &next, BREAKER_SUCCESS, status.deadline_ns));
+}
+
+// Between judgement and report its process dies: the share comes back, the verdict stands.
+Test(rules, a_death_after_the_judgement_costs_nothing)
+{
+    trip(T0);
+    struct process third = process_start("3");
+    struct breaker_permit probe = take(&third, T0 + 5 * S, BREAKER_GRANTED_PROBE);
+    cr_assert(breaker_judge(third.view, &probe, BREAKER_SUCCESS, T0 + 5 * S));
+    process_kill(&third);
+    breaker_reclaim(other.view, T0 + 6 * S);
+    struct breaker_status status = status_of(&other, 0, T0 + 6 * S);
+    cr_assert_eq(status.state, BREAKER_CLOSED);
+    cr_assert_eq(status.in_flight, 0);
+    cr_assert_eq(status.probes_out, 0);
+}
+
+Test(rules, a_judgement_needs_a_probe)
+{
+    struct breaker_permit plain = take(&front, T0, BREAKER_GRANTED);
+    cr_assert(!breaker_judge(front.view, &plain, BREAKER_FAILURE, T0));
+    cr_assert_eq(status_of(&front, 0, T0).total_failures, 0);
+    breaker_report(front.view, &plain, BREAKER_FAILURE, T0);
+    cr_assert_eq(status_of(&front, 0, T0).total_failures, 1);
+}
+
+// A slow upload's probe: it goes to another call, the upload keeps its share.
+Test(rules, a_probe_judged_ignored_lets_another_call_probe)
+{
+    trip(T0);
+    struct breaker_permit slow = take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
+    take(&other, T0 + 6 * S, BREAKER_REFUSED_OPEN);
+    cr_assert(!breaker_judge(front.view, &slow, BREAKER_IGNORED, T0 + 7 * S));
+    struct breaker_permit next = take(&other, T0 + 7 * S, BREAKER_GRANTED_PROBE);
+    struct breaker_status status = status_of(&front, 0, T0 + 7 * S);
+    cr_assert_eq(status.probes_out, 1);
+    cr_assert_eq(status.in_flight, 2);
+    cr_assert(!breaker_report(front.view, &slow, BREAKER_SUCCESS, T0 + 8 * S));
+    cr_assert_eq(state_of(&front, T0 + 8 * S), BREAKER_HALF_OPEN);
+    cr_assert(breaker_report(other.view, &next, BREAKER_SUCCESS, T0 + 8 * S));
+    cr_assert_eq(status_of(&front, 0, T0 + 8 * S).in_flight, 0);
+}
+
 Test(rules, o29_r20_a_probe_without_result_counts_as_failed_after_its_lease)
 {
     trip(T0);
