@@ -1,18 +1,14 @@
 #include "access_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "counters.h"
 #include "front.h"
 #include "request.h"
@@ -20,22 +16,6 @@
 #define BUFFER_BYTES 262144
 #define FLUSH_BYTES  32768
 #define PATH_MAX_LOG 1024
-
-// A pipe is opened anew, so that non-blocking is ours alone and not of everybody who holds it.
-static void open_output(struct access_log *log)
-{
-    struct stat st;
-    log->fd = STDOUT_FILENO;
-    if (fstat(STDOUT_FILENO, &st) < 0) {
-        return;
-    }
-    log->is_socket = S_ISSOCK(st.st_mode);
-    if (S_ISFIFO(st.st_mode)) {
-        int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-        log->own_fd = fd >= 0;
-        log->fd = fd >= 0 ? fd : STDOUT_FILENO;
-    }
-}
 
 int access_log_create(struct front *front, struct access_log **ret_log)
 {
@@ -45,7 +25,6 @@ int access_log_create(struct front *front, struct access_log **ret_log)
         return -ENOMEM;
     }
     log->front = front;
-    open_output(log);
     struct strbuf prefix = STRBUF_INIT;
     const char *instance = front->service->suite->instance;
     strbuf_printf(&prefix,
@@ -58,37 +37,14 @@ int access_log_create(struct front *front, struct access_log **ret_log)
     return 0;
 }
 
-// Whole lines up to what a pipe takes in one piece (PIPE_BUF), so that no other writer's line can
-// fall into one of ours.
-static size_t next_piece(const struct access_log *log)
-{
-    size_t left = log->len - log->written;
-    if (left <= PIPE_BUF) {
-        return left;
-    }
-    const char *start = log->bytes + log->written;
-    const char *end = memrchr(start, '\n', PIPE_BUF);
-    return end != NULL ? (size_t)(end - start) + 1 : PIPE_BUF;
-}
-
 void access_log_flush(struct access_log *log)
 {
-    while (log->written < log->len) {
-        size_t piece = next_piece(log);
-        const char *from = log->bytes + log->written;
-        ssize_t n = log->is_socket ? send(log->fd, from, piece, MSG_NOSIGNAL | MSG_DONTWAIT)
-                                   : write(log->fd, from, piece);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            break; // full, or gone: the buffer is what waits
-        }
-        log->written += (size_t)n;
+    if (log->len == 0) {
+        return;
     }
-    memmove(log->bytes, log->bytes + log->written, log->len - log->written);
-    log->len -= log->written;
-    log->written = 0;
+    size_t taken = log_write_lines(log->bytes, log->len);
+    memmove(log->bytes, log->bytes + taken, log->len - taken);
+    log->len -= taken;
 }
 
 void access_log_destroy(struct access_log **log_p)
@@ -98,9 +54,6 @@ void access_log_destroy(struct access_log **log_p)
         return;
     }
     access_log_flush(log);
-    if (log->own_fd) {
-        close(log->fd);
-    }
     strbuf_fini(&log->line);
     free(log->bytes);
     free(log);

@@ -1,6 +1,7 @@
 // The access log: one JSON line a request on standard output, never a token, a body or a query
 // (queries carry keys). Lines are gathered and written each tick or when there are many; writing
-// never waits: what standard output does not take within a bounded memory is dropped and counted.
+// never waits (log.h): what standard output does not take within a bounded memory is dropped and
+// counted.
 //   {"time":"...","level":"info","event":"request","process":"api-front","instance":"1",
 //    "request_id":"...","client":"192.0.2.1","method":"GET","path":"/api/app/hello","status":200,
 //    "duration_ms":1.234,...}
@@ -19,13 +20,9 @@ struct request;
 
 struct access_log {
     struct front *front;
-    int fd;           // standard output, or a non-blocking opening of it
-    bool own_fd;      // to be closed
-    bool is_socket;   // written by send()
     char prefix[160]; // ,"level":...,"instance":"1"
     char *bytes;      // whole lines
     size_t len;
-    size_t written; // of bytes
     uint64_t dropped;
     uint64_t second; // of the cached time text
     char time_text[24];

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/output.h"
 #include "base/strbuf.h"
 
 #define KEEP_LINE_BYTES 65536 // a longer line's memory is given back after it is written
@@ -19,14 +20,21 @@ static struct {
     char instance[64];
     enum log_level level;
     struct strbuf line; // kept, so that a line costs no allocation
+    struct output output;
     uint64_t lost_lines;
-} state = {.level = LOG_LEVEL_INFO};
+} state = {.level = LOG_LEVEL_INFO, .output = {.fd = STDOUT_FILENO}};
 
 void log_init(const char *process, const char *instance, enum log_level level)
 {
     snprintf(state.process, sizeof(state.process), "%s", process);
     snprintf(state.instance, sizeof(state.instance), "%s", instance);
     state.level = level;
+    output_init(&state.output, STDOUT_FILENO);
+}
+
+size_t log_write_lines(const char *lines, size_t len)
+{
+    return output_write(&state.output, lines, len);
 }
 
 void log_set_level(enum log_level level)
@@ -110,16 +118,6 @@ static void append_field(struct strbuf *line, const struct log_field *field)
     }
 }
 
-static void write_line(const struct strbuf *line)
-{
-    ssize_t written;
-    do
-        written = write(STDOUT_FILENO, line->text, line->len);
-    while (written < 0 && errno == EINTR);
-    if (written != (ssize_t)line->len)
-        state.lost_lines++;
-}
-
 void log_write(enum log_level level, const char *event, const char *message,
                const struct log_field *fields, size_t n_fields)
 {
@@ -139,9 +137,7 @@ void log_write(enum log_level level, const char *event, const char *message,
     for (size_t i = 0; i < n_fields; i++)
         append_field(line, &fields[i]);
     strbuf_puts(line, "}\n");
-    if (strbuf_ok(line))
-        write_line(line);
-    else
+    if (!strbuf_ok(line) || log_write_lines(line->text, line->len) == 0)
         state.lost_lines++;
     if (!strbuf_ok(line) || line->cap > KEEP_LINE_BYTES)
         strbuf_fini(line);

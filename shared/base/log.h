@@ -1,5 +1,6 @@
-// Structured log: one JSON object a line on standard output, written by one write().
-// Libraries do not log; whoever gives up logs once. Thread: the process's one thread.
+// Structured log: one JSON object a line on standard output. Writing never waits: a line that
+// standard output does not take is lost and counted (output.h). Libraries do not log; whoever gives
+// up logs once. Thread: the process's one thread.
 //   {"time":"2026-11-24T06:40:00.123Z","level":"info","process":"api-front","instance":"1",
 //    "event":"segment.attached","message":"...","name":"valvechain.1"}
 #ifndef VALVECHAIN_BASE_LOG_H
@@ -11,12 +12,16 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
+// Standard output is what it is now: call it again after a dup2().
 void log_init(const char *process, const char *instance, enum log_level level);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
-// Lines that standard output did not take whole (pipe full and non-blocking, closed) or that had no
-// memory.
+// Lines that standard output did not take (full, closed) or that had no memory.
 uint64_t log_lost_lines(void);
+// Lines of one's own to the same output, never into the middle of a line of the log: whole lines,
+// the last byte a newline. Returns the bytes that were taken, a whole number of lines; what is not
+// taken stays the caller's and is not counted.
+size_t log_write_lines(const char *lines, size_t len);
 
 // Fields after the message: a name and a value each, made by LSTR and its kin below.
 struct log_field {

@@ -2,7 +2,9 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -136,4 +138,70 @@ Test(log, counts_what_the_pipe_does_not_take)
     json_t *line = read_line();
     cr_assert_str_eq(text_of(line, "event"), "after");
     json_decref(line);
+}
+
+// An ordinary blocking pipe that somebody else holds too, and that nobody reads.
+Test(log, never_waits_for_a_reader_and_leaves_the_shared_pipe_blocking, .timeout = 20)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    log_init("x", "1", LOG_LEVEL_INFO);
+    while (log_lost_lines() < 3)
+        log_info("fill", "until the pipe is full");
+    cr_expect_eq(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
+}
+
+static json_t *take_json_line(FILE *in)
+{
+    static char line[100000];
+    cr_assert_not_null(fgets(line, sizeof(line), in));
+    json_error_t error;
+    json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+    cr_assert_not_null(object, "%s: %.200s", error.text, line);
+    return object;
+}
+
+Test(log, a_line_that_fits_in_part_is_finished_before_the_next, .timeout = 20)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    close(ends[1]);
+    log_init("x", "1", LOG_LEVEL_INFO);
+    char lengthy[30000];
+    memset(lengthy, 'a', sizeof(lengthy) - 1);
+    lengthy[sizeof(lengthy) - 1] = '\0';
+    unsigned n_written = 0;
+    while (log_lost_lines() == 0) {
+        log_info("long", lengthy);
+        n_written++;
+    }
+    n_written--; // the last one was lost, the one before it torn
+    FILE *in = fdopen(ends[0], "r");
+    for (unsigned i = 1; i < n_written; i++)
+        json_decref(take_json_line(in));
+    cr_expect_eq(log_write_lines("{}\n", 3), 3);
+    log_info("after", "the log goes on");
+    json_t *torn = take_json_line(in);
+    cr_expect_str_eq(text_of(torn, "event"), "long");
+    json_decref(torn);
+    json_decref(take_json_line(in));
+    json_t *last = take_json_line(in);
+    cr_expect_str_eq(text_of(last, "event"), "after");
+    json_decref(last);
+    fclose(in);
+}
+
+Test(log, a_full_socket_loses_lines_and_does_not_wait, .timeout = 20)
+{
+    int ends[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    log_init("x", "1", LOG_LEVEL_INFO);
+    while (log_lost_lines() == 0)
+        log_info("fill", "until the socket is full");
+    close(ends[0]);
+    log_info("gone", "a closed reader is no end either");
+    cr_expect_eq(log_lost_lines(), 2);
 }
