@@ -164,7 +164,11 @@ static int on_headers_complete(http_parser *parser)
             answer->error = -EBADMSG; // nobody asked for another protocol
             return HEAD_REFUSED;
         }
-        return 0; // interim: forgotten when its message ends
+        if (++answer->n_interim > UPSTREAM_INTERIM_MAX) {
+            answer->error = -EBADMSG;
+            return HEAD_REFUSED;
+        }
+        return 1; // forgotten; it has no body, whatever it says (RFC 9112 6.3)
     }
     int r = parser->status_code > 999 || parser->http_major != 1 ? -EBADMSG : make_headers(answer);
     if (r == 0) {
@@ -184,6 +188,9 @@ static int on_headers_complete(http_parser *parser)
 static int on_body(http_parser *parser, const char *at, size_t len)
 {
     struct upstream_answer *answer = owner(parser);
+    if (!answer->head_complete) {
+        return 0;
+    }
     answer->body_bytes += len;
     answer->on_body(answer->arg, at, len);
     return 0;

@@ -15,6 +15,7 @@
 
 #define UPSTREAM_ANSWER_HEADERS_MAX 512 // lines
 #define UPSTREAM_PARSER_BYTES       32
+#define UPSTREAM_INTERIM_MAX        16 // 1xx answers to one request
 
 // `bytes` are valid during the call only. All of them must be taken.
 typedef void upstream_body_fn(void *arg, const char *bytes, size_t len);
@@ -35,6 +36,7 @@ struct upstream_answer {
     size_t n_spans, spans_cap;
     bool in_value;
     bool head_request;
+    unsigned n_interim;
     int error; // sticky
     // What is known. headers[] is filled when the head is complete.
     bool head_complete, complete;
@@ -50,7 +52,7 @@ struct upstream_answer {
 // `text_max`: bound of all names and values together.
 void upstream_answer_init(struct upstream_answer *answer, struct arena *arena, size_t text_max,
                           bool head_request, upstream_body_fn *on_body, void *arg);
-// 0, -EBADMSG (not an HTTP/1.x answer, or framed in two ways), -EMSGSIZE (head too large), -ENOMEM.
+// 0, -EBADMSG (not an HTTP/1.x answer, framed in two ways, or too many interim ones), -EMSGSIZE (head too large), -ENOMEM.
 // Bytes behind the end of the answer make the connection not reusable.
 int upstream_answer_feed(struct upstream_answer *answer, const char *bytes, size_t len);
 // The upstream has closed. 0 when that ends the answer properly, else -ECONNRESET.

@@ -198,3 +198,28 @@ Test(upstream_answer, passes_32_kib_of_head)
     cr_assert_eq(answer.n_headers, 33);
     cr_assert_str_eq(answer.headers[31].value, value);
 }
+
+Test(upstream_answer, an_interim_answer_has_no_body_whatever_it_says)
+{
+    static const char *const framings[] = {"Content-Length: 5", "Transfer-Encoding: chunked"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[200];
+        begin(false);
+        snprintf(text, sizeof(text), "HTTP/1.1 103 Early\r\n%s\r\n\r\n", framings[i]);
+        cr_assert_eq(feed(text), 0);
+        cr_assert_not(answer.head_complete);
+        cr_assert_eq(feed("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), 0, "%s", framings[i]);
+        cr_assert(answer.complete && answer.reusable);
+        cr_assert_eq(answer.status, 200);
+        cr_assert_str_eq(body, "ok");
+        cr_assert_eq(answer.body_bytes, 2);
+    }
+}
+
+Test(upstream_answer, interim_answers_are_bounded)
+{
+    for (unsigned i = 0; i < UPSTREAM_INTERIM_MAX; i++) {
+        cr_assert_eq(feed("HTTP/1.1 100 Continue\r\n\r\n"), 0);
+    }
+    cr_assert_eq(feed("HTTP/1.1 100 Continue\r\n\r\n"), -EBADMSG);
+}
