@@ -15,7 +15,8 @@
 #include "upstream_pool.h"
 #include "valves.h"
 
-#define SLOW_TICKS 4 // clients and pools are looked after each fourth tick
+#define OWN_DESCRIPTORS 64 // sockets, timers, the segment, resolver, certificates, a reload
+#define SLOW_TICKS      4  // clients and pools are looked after each fourth tick
 
 uint32_t front_random(struct front *front)
 {
@@ -161,6 +162,34 @@ static void raise_descriptor_limit(void)
     }
 }
 
+// Clients must not take the descriptors that their calls need: MAX_CONNECTIONS gives way, but not
+// to more than half of all when the pools might be that large.
+static void fit_connections(struct front *front)
+{
+    struct rlimit limit;
+    uint64_t wanted = front->params->max_connections;
+    front->max_connections = wanted;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return;
+    }
+    const struct config_model *model = front->model_ref->model;
+    uint64_t usable =
+        limit.rlim_cur > 2 * OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS : OWN_DESCRIPTORS;
+    uint64_t pools = 0;
+    for (size_t i = 0; i < model->n_upstreams; i++) {
+        pools += model->upstreams[i].n_endpoints * model->upstreams[i].max_connections;
+    }
+    uint64_t room = usable - (pools < usable / 2 ? pools : usable / 2);
+    if (room < wanted) {
+        front->max_connections = room;
+        log_warn("front.descriptors",
+                 "The limit of descriptors (RLIMIT_NOFILE) does not hold MAX_CONNECTIONS and the "
+                 "connections to upstreams: fewer clients are let in",
+                 LUINT("limit", limit.rlim_cur), LUINT("max_connections", wanted),
+                 LUINT("upstream_connections", pools), LUINT("lowered_to", room));
+    }
+}
+
 static int open_listeners(struct front *front)
 {
     int r = listener_create(front, false, (uint16_t)front->params->port, &front->listener);
@@ -191,7 +220,10 @@ int front_setup(struct service *service, void **ret_state)
     r = r < 0 ? r : valves_create(service, &front->valves);
     r = r < 0 ? r : access_log_create(front, &front->access_log);
     r = r < 0 ? r : model_ref_create(front, &front->model_ref);
-    r = r < 0 ? r : open_listeners(front);
+    if (r == 0) {
+        fit_connections(front);
+        r = open_listeners(front);
+    }
     if (r < 0) {
         front_teardown(service, front);
         return r;
@@ -235,6 +267,7 @@ int front_reload(struct service *service, void *state)
     front->params = params;
     front_model_put(&front->model_ref);
     front->model_ref = fresh;
+    fit_connections(front);
     return 0;
 }
 

@@ -40,6 +40,8 @@ struct front {
     struct valves *valves;
     struct config_model_ref *model_ref; // current
 
+    uint64_t max_connections; // MAX_CONNECTIONS, or what the limit of descriptors leaves of it
+
     struct listener *listener; // PORT
     struct listener *admin;    // ADMIN_PORT, NULL: none
     struct access_log *access_log;

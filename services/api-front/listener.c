@@ -160,7 +160,7 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *sa, socklen_t
     (void)len;
     struct front *front = listener->front;
     listener->moved = true;
-    if (listener->n_clients >= front->params->max_connections) {
+    if (listener->n_clients >= front->max_connections) {
         counters_add(front->valves, METRIC_INDEX_refused_total, 1);
         return MHD_NO;
     }
