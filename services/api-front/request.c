@@ -50,7 +50,7 @@ struct request *request_create(struct client *client, const char *uri)
     request->path = arena_alloc(&arena, len + 2);
     request->arena = arena;
     if (request->raw_target == NULL || request->path == NULL) {
-        arena_fini(&request->arena);
+        arena_fini(&arena); // the request lies in it
         return NULL;
     }
     request->path[0] = '\0';
