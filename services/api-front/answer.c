@@ -177,7 +177,7 @@ static struct MHD_Response *response_of_upstream(struct request *request)
     }
     struct iovec pieces[2];
     int n = body_peek(&x->in, pieces);
-    if (answer->complete && n <= 1) {
+    if (answer->complete && !x->broken && n <= 1) {
         request->bytes_out = n == 0 ? 0 : pieces[0].iov_len;
         return MHD_create_response_from_buffer(
             request->bytes_out, n == 0 ? NULL : pieces[0].iov_base, MHD_RESPMEM_PERSISTENT);
@@ -220,7 +220,7 @@ size_t answer_raw(const struct request *request, char *out, size_t cap)
     if (request->source == ANSWER_UPSTREAM) {
         struct iovec pieces[2];
         int n = body_peek(&request->exchange->in, pieces);
-        if (!request->exchange->answer.complete || n > 1) {
+        if (!request->exchange->answer.complete || request->exchange->broken || n > 1) {
             return 0;
         }
         body = n == 0 ? "" : pieces[0].iov_base;

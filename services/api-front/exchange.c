@@ -8,6 +8,7 @@
 #include "client.h"
 #include "counters.h"
 #include "front.h"
+#include "request_life.h"
 #include "upstream_header.h"
 
 // An answer with a short body of stated length is sent in one piece with its head when the body
@@ -111,7 +112,9 @@ static void set_deadlines(struct exchange *x, uint64_t now_ms)
     uint64_t first_byte_ms = or_none(config->first_byte_timeout_ms);
     // The upstream's own word counts, else the breaker's.
     x->first_byte_timeout_ms = first_byte_ms != UINT64_MAX ? first_byte_ms : call_ms;
-    x->connect_deadline_ms = deadline(now_ms, connect_ms < call_ms ? connect_ms : call_ms);
+    x->connect_timeout_ms = connect_ms;
+    x->call_timeout_ms = call_ms;
+    x->call_deadline_ms = deadline(now_ms, call_ms);
     x->first_byte_deadline_ms = UINT64_MAX; // set when the request is sent
     x->idle_timeout_ms = or_none(config->idle_timeout_ms);
     x->total_deadline_ms = deadline(now_ms, or_none(config->total_timeout_ms));
@@ -143,11 +146,45 @@ static void attach(struct exchange *x, struct upstream_conn *conn, bool kept)
     x->conn_was_kept = kept;
     conn->exchange = x;
     x->phase = conn->connecting ? EXCHANGE_CONNECTING : EXCHANGE_OPEN;
+    uint64_t until_ms = deadline(front_now_ms(x->front), x->connect_timeout_ms);
+    x->connect_deadline_ms = until_ms < x->call_deadline_ms ? until_ms : x->call_deadline_ms;
+}
+
+// No address will do better. EADDRNOTAVAIL is not among these: it is a shortage of local ports, but
+// also what an IPv6 address gives where there is no IPv6.
+static bool is_shortage(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
+}
+
+// A failure of the upstream says more about it than a timeout, and both more than our own lack.
+static void note_connect_error(struct exchange *x, int error)
+{
+    bool ours = error == -EADDRNOTAVAIL;
+    bool known = x->connect_error != 0 && x->connect_error != -EADDRNOTAVAIL;
+    if (x->connect_error == 0 || (!ours && (!known || error != -ETIMEDOUT))) {
+        x->connect_error = error;
+    }
+}
+
+static enum exchange_result result_of_connecting(const struct exchange *x, int error)
+{
+    switch (error) {
+    case -EBUSY:
+        return EXCHANGE_POOL_FULL;
+    case -EADDRNOTAVAIL:
+        return EXCHANGE_NO_ADDRESS;
+    default: // all were tried
+        return x->connect_error == -EADDRNOTAVAIL ? EXCHANGE_POOL_FULL
+               : x->connect_error == -ETIMEDOUT   ? EXCHANGE_CONNECT_TIMEOUT
+                                                  : EXCHANGE_CONNECT_FAILED;
+    }
 }
 
 // This address did not work; when it was the endpoint's last one, neither does the endpoint.
-static void count_failed_address(struct exchange *x)
+static void count_failed_address(struct exchange *x, int error)
 {
+    note_connect_error(x, error);
     x->addresses_tried++;
     if (x->addresses_tried >= x->endpoint->resolve.n_addresses) {
         x->tried |= 1ULL << (unsigned)(x->endpoint - x->pool->endpoints);
@@ -163,9 +200,7 @@ static void connect_next(struct exchange *x)
                     ? 0
                     : upstream_pool_pick(x->pool, x->tried, front_random(x->front), &x->endpoint);
         if (r < 0) {
-            exchange_finish(x, r == -EBUSY           ? EXCHANGE_POOL_FULL
-                               : r == -EADDRNOTAVAIL ? EXCHANGE_NO_ADDRESS
-                                                     : EXCHANGE_CONNECT_FAILED);
+            exchange_finish(x, result_of_connecting(x, r));
             return;
         }
         struct upstream_conn *conn = take_kept(x);
@@ -173,11 +208,16 @@ static void connect_next(struct exchange *x)
             attach(x, conn, true);
             return;
         }
-        if (upstream_conn_open(x->endpoint, &conn) == 0) {
+        r = upstream_conn_open(x->endpoint, &conn);
+        if (r == 0) {
             attach(x, conn, false);
             return;
         }
-        count_failed_address(x);
+        if (is_shortage(r)) {
+            exchange_finish(x, EXCHANGE_POOL_FULL);
+            return;
+        }
+        count_failed_address(x, r);
     }
 }
 
@@ -267,6 +307,7 @@ void exchange_lost(struct exchange *x)
     x->send_stopped = false;
     x->write_failed = false;
     x->first_byte_deadline_ms = UINT64_MAX;
+    x->call_deadline_ms = deadline(front_now_ms(x->front), x->call_timeout_ms);
     counters_add(x->request->valves, METRIC_INDEX_upstream_retries, 1);
     connect_next(x);
     exchange_flush(x);
@@ -274,9 +315,11 @@ void exchange_lost(struct exchange *x)
 
 void exchange_on_connected(struct exchange *x, int error)
 {
-    if (error < 0) {
+    if (is_shortage(error)) {
+        exchange_finish(x, EXCHANGE_POOL_FULL);
+    } else if (error < 0) {
         drop_conn(x, false);
-        count_failed_address(x);
+        count_failed_address(x, error);
         connect_next(x);
     } else {
         x->phase = EXCHANGE_OPEN;
@@ -286,21 +329,52 @@ void exchange_on_connected(struct exchange *x, int error)
     exchange_flush(x);
 }
 
+// The upstream has all there is, or its answer finds no room: nothing moves before the client does.
+static bool waits_for_client(const struct exchange *x)
+{
+    if (x->phase != EXCHANGE_OPEN) {
+        return false;
+    }
+    bool owes_body = !x->out.ended && !x->end_pending && !x->send_stopped && !x->write_failed &&
+                     x->head_sent == x->head_len && body_unread(&x->out) == 0;
+    return owes_body || x->reading_paused;
+}
+
+static void end_late(struct exchange *x, enum exchange_result result)
+{
+    if (waits_for_client(x)) {
+        counters_add(x->request->valves, METRIC_INDEX_slow_clients, 1);
+        request_refuse_body(x->request, 408, "body_too_slow", "Request Timeout",
+                            "The request was not complete in the time that the call may take.");
+    } else {
+        exchange_finish(x, result);
+    }
+}
+
+static void end_connect(struct exchange *x, uint64_t now_ms)
+{
+    if (now_ms >= x->call_deadline_ms) {
+        exchange_finish(x, EXCHANGE_CONNECT_TIMEOUT);
+    } else {
+        exchange_on_connected(x, -ETIMEDOUT); // the next address may do better
+    }
+}
+
 void exchange_tick(struct exchange *x, uint64_t now_ms)
 {
     bool waits_to_send = x->head_sent < x->head_len || body_unread(&x->out) > 0;
     bool idle = now_ms - x->progress_ms >= x->idle_timeout_ms;
+    bool has_head = x->answer.head_complete; // of the final answer: interim ones win no time
     if (now_ms >= x->total_deadline_ms) {
-        exchange_finish(x, EXCHANGE_TOTAL_TIMEOUT);
+        end_late(x, EXCHANGE_TOTAL_TIMEOUT);
     } else if (x->phase == EXCHANGE_CONNECTING && now_ms >= x->connect_deadline_ms) {
-        exchange_finish(x, EXCHANGE_CONNECT_TIMEOUT);
+        end_connect(x, now_ms);
     } else if (x->phase == EXCHANGE_CONNECTING) {
         return;
-    } else if (!x->answer_begun && now_ms >= x->first_byte_deadline_ms) {
+    } else if (!has_head && now_ms >= x->first_byte_deadline_ms) {
         exchange_finish(x, EXCHANGE_FIRST_BYTE_TIMEOUT);
-    } else if (idle &&
-               ((x->answer_begun && !x->reading_paused) || (waits_to_send && !x->send_stopped))) {
-        exchange_finish(x, EXCHANGE_IDLE_TIMEOUT);
+    } else if (idle && ((has_head && !x->reading_paused) || (waits_to_send && !x->send_stopped))) {
+        end_late(x, EXCHANGE_IDLE_TIMEOUT);
     } else if (x->held_since_ms != 0 && now_ms - x->held_since_ms >= HOLD_MS) {
         exchange_release_held(x);
     } else if (x->head_sent == 0) {

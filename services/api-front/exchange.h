@@ -6,9 +6,10 @@
 //
 // A kept connection that turns out to be closed is replaced once, when nothing of the answer came
 // and the request may be repeated (RFC 9112 9.3.1): its method is idempotent and its body, if any,
-// is still in the buffer. A connection that was never made is always replaced, by each endpoint
-// once.
-// Memory: the request's. Thread: the loop's.
+// is still in the buffer. A connection that was never made is always replaced, by each address
+// once, within the time of the call. What this process lacks (descriptors, memory, free local
+// ports) is no failure of the upstream: EXCHANGE_POOL_FULL. Memory: the request's. Thread: the
+// loop's.
 #ifndef VALVECHAIN_API_FRONT_EXCHANGE_H
 #define VALVECHAIN_API_FRONT_EXCHANGE_H
 
@@ -42,25 +43,28 @@ struct exchange {
     bool repeatable; // by its method
     bool conn_was_kept;
     bool retried;
+    int connect_error;      // the worst for the upstream so far: see note_connect_error()
     uint64_t tried;         // endpoints, as bits
     size_t addresses_tried; // of the endpoint
 
     struct upstream_answer answer;
-    bool answer_begun; // its first byte is here
+    bool answer_begun; // a byte of it, or of an interim one, is here
     struct body in;    // the answer's body, as the client gets it
     bool reading_paused;
     uint64_t held_since_ms; // a short answer waits a moment for its body; 0: not
     bool broken;            // the answer will not be completed
 
-    uint64_t connect_deadline_ms, first_byte_deadline_ms, total_deadline_ms; // UINT64_MAX: none
-    uint64_t first_byte_timeout_ms, idle_timeout_ms;                         // UINT64_MAX: none
-    uint64_t progress_ms;                                                    // last byte either way
+    // UINT64_MAX: none. The connect deadline is one address's, the call deadline that of all.
+    uint64_t connect_deadline_ms, call_deadline_ms, first_byte_deadline_ms, total_deadline_ms;
+    uint64_t connect_timeout_ms, call_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
+    uint64_t progress_ms; // last byte either way
 };
 
 // After valve_enter: begins the call for the request's upstream. Whatever goes wrong, also at once,
 // ends in valve_leave() and an answer.
 void exchange_start(struct request *request);
 // Bytes of the request's body as the client sent them (unframed); returns how many were taken.
+// Without memory for them the call ends.
 size_t exchange_send(struct exchange *exchange, const void *bytes, size_t len);
 size_t exchange_room(const struct exchange *exchange); // bytes that exchange_send would take now
 bool exchange_wants_body(const struct exchange *exchange); // false: the rest is to be dropped

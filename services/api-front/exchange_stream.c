@@ -56,6 +56,10 @@ size_t exchange_send(struct exchange *x, const void *bytes, size_t len)
                        ? put_chunk(x, (const char *)bytes + taken, len - taken)
                        : body_put(&x->out, (const char *)bytes + taken, len - taken);
         taken += n;
+        if (n == 0 && taken < len && exchange_room(x) > 0) { // no memory
+            exchange_finish(x, EXCHANGE_POOL_FULL);
+            return len;
+        }
         if (n == 0 || taken == len) {
             return taken;
         }
@@ -72,8 +76,9 @@ void exchange_send_end(struct exchange *x)
         x->end_pending = true; // goes in when there is room
         return;
     }
-    if (x->request->chunked) {
-        body_put(&x->out, "0\r\n\r\n", 5);
+    if (x->request->chunked && body_put(&x->out, "0\r\n\r\n", 5) < 5) {
+        exchange_finish(x, EXCHANGE_POOL_FULL); // no memory
+        return;
     }
     x->out.ended = true;
     exchange_flush(x);
@@ -199,7 +204,7 @@ static void deliver(struct exchange *x)
         client_wake(request);
     }
     if (answer->complete) {
-        exchange_finish(x, x->broken ? EXCHANGE_POOL_FULL : EXCHANGE_ANSWERED);
+        exchange_finish(x, EXCHANGE_ANSWERED);
     } else if (body_room(&x->in) == 0 && !x->reading_paused) {
         x->reading_paused = true;
         upstream_conn_want(x->conn, false, (x->conn->events & UV_WRITABLE) != 0);
@@ -231,6 +236,10 @@ void exchange_on_readable(struct exchange *x)
         }
         return;
     }
+    if (x->head_sent == 0) {
+        exchange_lost(x); // it answers what nobody has asked
+        return;
+    }
     if (!x->answer_begun) {
         x->answer_begun = true;
         x->request->first_byte_ns = clock_mono_ns();
@@ -238,6 +247,10 @@ void exchange_on_readable(struct exchange *x)
     x->progress_ms = front_now_ms(x->front);
     if (upstream_answer_feed(&x->answer, (const char *)x->front->scratch, (size_t)n) < 0) {
         exchange_finish(x, EXCHANGE_BAD_ANSWER);
+        return;
+    }
+    if (x->broken) {
+        exchange_finish(x, EXCHANGE_POOL_FULL); // no memory: also a complete answer lacks a part
         return;
     }
     deliver(x);
