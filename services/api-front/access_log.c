@@ -147,8 +147,7 @@ void access_log_record(struct request *request)
     if (slow) {
         counters_add(front->valves, METRIC_INDEX_slow, 1);
     }
-    if (!front->params->request_logging &&
-        front->service->suite->environment != ENVIRONMENT_DEVELOPMENT) {
+    if (!front->params->request_logging) {
         return;
     }
     struct strbuf *line = &log->line;

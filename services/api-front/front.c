@@ -106,6 +106,7 @@ static void tick_slow(struct front *front, uint64_t now_ms)
     }
     upstream_set_tick(front->model_ref->upstreams, now_ms);
     counters_connections(front->valves, clients);
+    limit_refresh(front->valves->limits); // an idle gateway must not hold retired cells back
     access_log_flush(front->access_log);
 }
 

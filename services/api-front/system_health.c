@@ -203,8 +203,10 @@ static json_t *metrics_of(struct health_report *report)
 {
     struct figures figures;
     figures_read(report->valves->service->segment, &figures);
+    // METRICS_COLLECTION=false is a wish, not a defect: the figures of requests are then null.
+    bool collection = valves_monitoring_params(report->valves)->collection;
     if (figures.agent_alive && !(figures.cpu_percent.known && figures.memory_used_bytes.known &&
-                                 figures.requests_per_second.known))
+                                 (figures.requests_per_second.known || !collection)))
         add_check(report, "figures", HEALTH_DEGRADED,
                   "some figures are not measured yet; they are null");
     struct figure percent = {
@@ -213,12 +215,12 @@ static json_t *metrics_of(struct health_report *report)
     if (percent.known)
         percent.value = 100 * figures.memory_used_bytes.value / figures.memory_limit_bytes.value;
     const double mib = 1.0 / (1024 * 1024);
-    return json_pack("{s:o,s:I,s:o,s:{s:o,s:o,s:o},s:o,s:I}", "requestsPerSecond",
+    return json_pack("{s:o,s:o,s:o,s:{s:o,s:o,s:o},s:o,s:I}", "requestsPerSecond",
                      system_figure(&figures.requests_per_second, 1), "totalRequests",
-                     (json_int_t)figures.requests, "averageResponseTime",
-                     system_figure(&figures.average_response_time_ms, 1), "memoryUsage", "heapUsed",
-                     system_figure(&figures.memory_used_bytes, mib), "heapTotal",
-                     system_figure(&figures.memory_limit_bytes, mib), "usagePercent",
+                     collection ? json_integer((json_int_t)figures.requests) : json_null(),
+                     "averageResponseTime", system_figure(&figures.average_response_time_ms, 1),
+                     "memoryUsage", "heapUsed", system_figure(&figures.memory_used_bytes, mib),
+                     "heapTotal", system_figure(&figures.memory_limit_bytes, mib), "usagePercent",
                      system_figure(&percent, 1), "cpuUsagePercent",
                      system_figure(&figures.cpu_percent, 1), "activeConnections",
                      (json_int_t)figures.active_connections);

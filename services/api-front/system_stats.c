@@ -79,18 +79,26 @@ static json_t *policy_list(struct valves *valves)
     return list;
 }
 
+// Counting the table's live cells is the limiter's work, once a second; null while none has.
+static json_t *published_figure(struct valves *valves, const char *name)
+{
+    double value;
+    if (!metric_lookup(valves->service->segment, name, NULL, &value))
+        return json_null();
+    return json_integer((json_int_t)value);
+}
+
 json_t *system_limit_report(struct valves *valves)
 {
     const struct limits_params *params = valves_limits_params(valves);
     valves_refresh_limits(valves);
     json_t *policies = policy_list(valves);
-    struct limit_fill fill;
-    limit_fill(valves->limits, &fill);
-    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:I,s:I}}", "enabled", params->enabled, "mode",
+    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:o,s:o}}", "enabled", params->enabled, "mode",
                      params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,
                      "generation", (json_int_t)limit_generation(valves->limits), "policies",
-                     policies, "table", "cells", (json_int_t)fill.cells, "live",
-                     (json_int_t)fill.live);
+                     policies, "table", "cells",
+                     published_figure(valves, "valvechain_limit_table_cells"), "live",
+                     published_figure(valves, "valvechain_limit_table_live"));
 }
 
 static json_t *breaker_settings(struct valves *valves, uint32_t index)

@@ -112,8 +112,9 @@ static void sample_suite(struct metrics_agent *agent, uint64_t now_ns, struct sa
     struct rates_sample totals = {now_ns, sample->totals.requests, sample->totals.durations_ns};
     rates_add(&agent->rates, &totals);
     rates_read(&agent->rates, agent->params->rate_window_s * NS_PER_S, &sample->rates);
-    sample->known[FIGURE_RATE] = sample->rates.known;
-    note_figure(agent, FIGURE_RATE, 0, sample->rates.known);
+    // With METRICS_COLLECTION=false the requests' counters stand still and say nothing of the load.
+    sample->known[FIGURE_RATE] = sample->rates.known && agent->monitoring->collection;
+    note_figure(agent, FIGURE_RATE, 0, sample->known[FIGURE_RATE]);
     for (uint32_t i = 0; breaker_next(agent->breakers, &i, now_ns, &status); i++)
         sample->breakers_open += status.state != BREAKER_CLOSED;
 }

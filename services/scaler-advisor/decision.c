@@ -151,5 +151,6 @@ void decision_make(const struct autoscaling_params *policy, const struct decisio
         conclude(&advice, best, wanted);
     }
     advice.changed_ns = state->changed_ns;
+    advice.advised = state->desired;
     *ret_advice = advice;
 }

@@ -207,9 +207,9 @@ static void adopt_last_advice(struct scaler_advisor *advisor)
     struct advice advice;
     uint64_t now_ns = clock_mono_ns();
     if (!advice_read(advisor->service->segment, &advice) || advice.changed_ns == 0 ||
-        advice.changed_ns > now_ns || !advice.valid)
+        advice.changed_ns > now_ns || advice.advised == 0)
         return;
-    advisor->state = (struct decision_state){advice.desired, advice.changed_ns};
+    advisor->state = (struct decision_state){advice.advised, advice.changed_ns};
     advisor->last = advice;
 }
 

@@ -146,6 +146,6 @@ size_t breaker_transitions(struct breaker_view *view, uint32_t index, uint32_t s
 // Owner's housekeeping: gives back what dead slots held, expires probe leases. Call every 100 ms.
 void breaker_reclaim(struct breaker_view *view, uint64_t now_ns);
 
-extern const char *const breaker_state_names[3]; // "CLOSED", "OPEN", "HALF_OPEN"
+extern const char *const breaker_state_names[3]; // "CLOSED", "OPEN", "HALF-OPEN"
 
 #endif

@@ -6,7 +6,7 @@
 #include "breaker/tag.h"
 #include "breaker/view.h"
 
-const char *const breaker_state_names[3] = {"CLOSED", "OPEN", "HALF_OPEN"};
+const char *const breaker_state_names[3] = {"CLOSED", "OPEN", "HALF-OPEN"};
 
 static void add_totals(const struct breaker_line *line, struct breaker_status *status)
 {

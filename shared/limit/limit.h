@@ -150,7 +150,7 @@ const struct limit_policy *limit_policy_at(const struct limit_view *view,
 // Owner's sweep: zeroes dead cells of `budget` cells from where it stopped. Returns cells freed.
 uint32_t limit_sweep(struct limit_view *view, uint32_t budget);
 struct limit_fill {
-    uint64_t cells, live; // live is an estimate from a sample of at most 4096 cells a policy
+    uint64_t cells, live; // live is exact up to 131072 cells a policy, else estimated
 };
 void limit_fill(const struct limit_view *view, struct limit_fill *ret_fill);
 

@@ -2,7 +2,7 @@
 #include "limit/limit.h"
 #include "limit/view.h"
 
-#define SAMPLE_MAX 4096
+#define SAMPLE_MAX 131072 // exact for a table of the default size
 
 static uint64_t live_from_now(struct meter *meter, uint64_t now_ns)
 {

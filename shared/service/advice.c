@@ -13,7 +13,7 @@ struct advice_section {
 };
 _Static_assert(sizeof(struct advice) % sizeof(uint64_t) == 0, "copied word by word");
 _Static_assert(sizeof(struct advice_signal) == 208 && sizeof(struct advice_clamp) == 32 &&
-                   sizeof(struct advice) == 2128,
+                   sizeof(struct advice) == 2136,
                "the layout of the segment");
 
 const char *const advice_action_names[4] = {"none", "scale_up", "scale_down", "hold"};
@@ -21,11 +21,11 @@ const char *const advice_action_names[4] = {"none", "scale_up", "scale_down", "h
 struct segment_section_spec advice_section_spec(void)
 {
     const size_t layout[] = {
-        sizeof(struct advice_section),         offsetof(struct advice_section, words),
-        offsetof(struct advice, priority),     offsetof(struct advice, reason),
-        offsetof(struct advice, signals),      offsetof(struct advice, clamps),
-        offsetof(struct advice_signal, value), offsetof(struct advice_signal, reason),
-        offsetof(struct advice_signal, action)};
+        sizeof(struct advice_section),          offsetof(struct advice_section, words),
+        offsetof(struct advice, advised),       offsetof(struct advice, priority),
+        offsetof(struct advice, reason),        offsetof(struct advice, signals),
+        offsetof(struct advice, clamps),        offsetof(struct advice_signal, value),
+        offsetof(struct advice_signal, reason), offsetof(struct advice_signal, action)};
 
     return (struct segment_section_spec){
         .name = ADVICE_SECTION_NAME,

@@ -29,7 +29,10 @@ struct advice_clamp {
 };
 struct advice {
     uint64_t decided_ns;
-    uint64_t changed_ns; // when `desired` last changed (cooldown outlives a restart); 0: never
+    // The advisor's memory, kept also while the advice shown is not valid, so that the cooldown
+    // outlives restarts: the number last advised (0: never) and when it changed.
+    uint64_t changed_ns;
+    uint32_t advised, reserved;
     uint32_t action, current, desired, valid;
     uint32_t n_signals, n_clamps;
     char priority[8]; // high, medium, low

@@ -86,7 +86,7 @@ def test_every_change_is_an_event_with_its_evidence(guarded, upstream):
     assert all(m["breaker"] == "app" for m in events)
     for earlier, later in zip(events, events[1:]):
         assert later["from_state"] == earlier["to_state"], "no change is left out"
-    assert events[-2]["to_state"] == "HALF_OPEN"
+    assert events[-2]["to_state"] == "HALF-OPEN"
     changed = suite["breaker"].wait_event("breaker.changed", where=lambda e: e["from"] == "CLOSED")
     assert changed["breaker"] == "app" and changed["to"] == "OPEN"
     assert changed["failures"] == 4 and changed["successes"] == 0
@@ -109,7 +109,7 @@ def test_figures_are_the_segments_own(guarded, upstream):
     failed = figure("failures_total")
     assert failed >= 3 and figure("calls_total", outcome="failure") == failed
     assert figure("opens_total") == 1
-    assert figure("state", state="OPEN") + figure("state", state="HALF_OPEN") == 1
+    assert figure("state", state="OPEN") + figure("state", state="HALF-OPEN") == 1
     assert figure("state", state="CLOSED") == 0
     assert figure("capacity") == 1024
 

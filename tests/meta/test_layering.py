@@ -183,7 +183,7 @@ def test_spec_variables_exist_with_their_defaults():
         "CB_CAPACITY": "10",
         "METRICS_ENABLED": "true", "HEALTH_CHECK_ENABLED": "true", "METRICS_ENDPOINT": "/metrics",
         "HEALTH_CHECK_ENDPOINT": "/api/health", "SLOW_REQUEST_THRESHOLD": "1000",
-        "ENABLE_REQUEST_LOGGING": None,
+        "ENABLE_REQUEST_LOGGING": "true",
         "JWT_SECRET": "",  # no working default
         "ADVANCED_RATE_LIMITING": "true", "METRICS_COLLECTION": "true", "REGIONAL_SCALING": "false",
     }
