@@ -22,7 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MAX 65536
+#define ANSWER_MAX  65536
+#define WAIT_MAX_NS 1000000U
 
 struct connection {
     int fd;
@@ -140,10 +141,11 @@ static void send_due(struct run *run, uint64_t now)
     }
 }
 
-static void take_answers(struct run *run, int timeout_ms)
+static void take_answers(struct run *run, uint64_t timeout_ns)
 {
     struct epoll_event events[64];
-    int n = epoll_wait(run->epoll, events, 64, timeout_ms);
+    struct timespec timeout = {.tv_nsec = (long)timeout_ns};
+    int n = epoll_pwait2(run->epoll, events, 64, &timeout, NULL);
     for (int i = 0; i < n; i++) {
         struct connection *connection = events[i].data.ptr;
         int result = read_answer(connection);
@@ -181,8 +183,11 @@ static int run_paced(struct run *run)
         uint64_t now = now_ns();
         send_due(run, now);
         uint64_t next = run->start_ns + run->sent * run->interval_ns;
-        // Below a millisecond it spins: epoll cannot wait that short, and the core is its own.
-        take_answers(run, run->sent < run->total && next < now + 1000000U ? 0 : 1);
+        // It sleeps until the next request is due, to the nanosecond: the upstream shares its core.
+        uint64_t wait_ns = run->sent == run->total || next > now + WAIT_MAX_NS ? WAIT_MAX_NS
+                           : next > now                                        ? next - now
+                                                                               : 0;
+        take_answers(run, wait_ns);
     }
     size_t good = (size_t)(run->done - run->errors);
     qsort(run->latency_us, good, sizeof(*run->latency_us), compare);
