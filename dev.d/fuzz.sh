@@ -6,7 +6,7 @@ cmd_fuzz() {
     [ "$seconds" != --ci ] || seconds=5
     [ $# -gt 0 ] && shift
     install_packages build fuzz
-    build_preset fuzz
+    build_preset fuzz fuzz-targets
     for program in build/fuzz/bin/fuzz_*; do
         stem=${program##*/fuzz_}
         [ $# -eq 0 ] || [[ " $* " == *" $stem "* ]] || continue

@@ -92,7 +92,7 @@ test_ci() {
     { step tests-asan test_run asan -LE 'meta|fault|slow'; } &
     lane=$!
     step tests-tsan test_run tsan -L unit
-    step build-fuzz build_preset fuzz
+    step build-fuzz build_preset fuzz fuzz-targets
     step fuzz-short ./dev fuzz --ci
     wait "$lane"
     ci_end
