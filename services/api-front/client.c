@@ -1,10 +1,12 @@
 #include "client.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -197,6 +199,7 @@ static bool queue_now(struct client *client, bool closing)
     }
     request->queued = true; // or never will be
     client->taken_ms = front_now_ms(front_of(client));
+    client->taking_since_ms = 0;
     if (!queued) {
         cut(client);
     }
@@ -500,6 +503,7 @@ static void tick_body(struct client *client, uint64_t now_ms)
         client->rate_bytes = 0;
         return;
     }
+    valve_upload_waits(request);
     uint64_t period_ms = now_ms - client->rate_since_ms;
     if (params->body_min_rate == 0 || period_ms < params->body_rate_period_ms) {
         return;
@@ -544,6 +548,37 @@ static void expire(struct client *client)
     listener_run_soon(client->listener);
 }
 
+// What the socket's buffer holds is not taken: it may be megabytes, and is refilled in large
+// pieces.
+static int64_t bytes_taken(const struct client *client)
+{
+    int unsent = 0;
+    (void)ioctl(client->fd, SIOCOUTQ, &unsent);
+    return (int64_t)client->request->bytes_out - unsent;
+}
+
+// The answer is on its way and the client's turn: it keeps up a rate, lest it hold a call for ever.
+static void tick_answer(struct client *client, uint64_t now_ms)
+{
+    const struct front_params *params = front_of(client)->params;
+    if (now_ms - client->taken_ms >= params->client_send_timeout_ms) {
+        cut_slow(client);
+        return;
+    }
+    uint64_t period_ms = now_ms - client->taking_since_ms;
+    if (client->taking_since_ms != 0 && period_ms < params->client_send_timeout_ms) {
+        return;
+    }
+    int64_t taken = bytes_taken(client);
+    int64_t wanted = (int64_t)(params->answer_min_rate * period_ms / 1000);
+    bool slow = client->taking_since_ms != 0 && taken - client->taking_bytes < wanted;
+    client->taking_since_ms = now_ms;
+    client->taking_bytes = taken;
+    if (slow) {
+        cut_slow(client);
+    }
+}
+
 void client_tick(struct client *client, uint64_t now_ms)
 {
     const struct front_params *params = front_of(client)->params;
@@ -568,8 +603,9 @@ void client_tick(struct client *client, uint64_t now_ms)
         tick_waiting(client, now_ms);
     } else if (client->suspended || client->waiting) {
         client->taken_ms = now_ms; // the upstream's turn
+        client->taking_since_ms = 0;
         tick_waiting(client, now_ms);
-    } else if (now_ms - client->taken_ms >= params->client_send_timeout_ms) {
-        cut_slow(client);
+    } else {
+        tick_answer(client, now_ms);
     }
 }

@@ -51,7 +51,9 @@ struct client {
     uint64_t cut_at_ms;      // after a farewell
     uint64_t rate_since_ms, rate_bytes;
     uint64_t peeked_ms;
-    uint64_t taken_ms; // last time it took a piece of its answer
+    uint64_t taken_ms;        // last time it took a piece of its answer
+    uint64_t taking_since_ms; // its rate of taking is counted from here; 0: not yet
+    int64_t taking_bytes;     // taken by then
 };
 
 // Callbacks of libmicrohttpd (`cls` is the listener).

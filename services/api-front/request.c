@@ -16,7 +16,8 @@
 #include "target.h"
 #include "valves.h"
 
-#define HEADERS_FIRST 32
+#define HEADERS_FIRST   32
+#define BODY_KEPT_FIRST 4096 // memory for a body grows with what has come of it
 
 static char no_text[] = "";
 
@@ -302,12 +303,7 @@ static void walk(struct request *request)
         route_apply(request) == STEP_ANSWERED || apply_body_bound(request) == STEP_ANSWERED) {
         return;
     }
-    if (request->has_body && valve_needs_body(request)) {
-        bool known = request->content_length < REQUEST_BODY_KEPT_MAX;
-        request->body_cap = known ? (size_t)request->content_length : REQUEST_BODY_KEPT_MAX;
-        request->body = request_alloc(request, request->body_cap);
-        request->body_kept = request->body != NULL;
-    }
+    request->body_kept = request->has_body;
     if (!request->body_kept) {
         walk_from_valve(request);
     }
@@ -352,10 +348,37 @@ static bool send_kept(struct request *request)
     return request->body_sent == request->body_len;
 }
 
+static bool grow_kept(struct request *request, size_t needed)
+{
+    size_t cap = request->body_cap > 0 ? request->body_cap : BODY_KEPT_FIRST;
+    while (cap < needed) {
+        cap *= 2;
+    }
+    cap = cap < REQUEST_BODY_KEPT_MAX ? cap : REQUEST_BODY_KEPT_MAX;
+    cap = cap < request->content_length ? cap : (size_t)request->content_length;
+    if (cap <= request->body_cap) {
+        return true;
+    }
+    char *body = request_alloc(request, cap);
+    if (body == NULL) {
+        return false;
+    }
+    if (request->body_len > 0) {
+        memcpy(body, request->body, request->body_len);
+    }
+    request->body = body;
+    request->body_cap = cap;
+    return true;
+}
+
 static size_t keep(struct request *request, const void *bytes, size_t len)
 {
-    size_t room = request->body_cap - request->body_len;
+    size_t room = REQUEST_BODY_KEPT_MAX - request->body_len;
     size_t n = len < room ? len : room;
+    if (!grow_kept(request, request->body_len + n)) {
+        walk_from_valve(request); // no memory to read ahead: all of it streams
+        return 0;
+    }
     memcpy(request->body + request->body_len, bytes, n);
     request->body_len += n;
     if (n < len) {

@@ -28,7 +28,7 @@ struct route_counters; // counters.h
 
 // A longer subject is replaced by its hash: it is only ever a key.
 #define SUBJECT_MAX 128
-// As much of a request body is read ahead when a fallback must see it (valve_needs_body).
+// As much of a request body is read ahead, before the breaker is asked.
 #define REQUEST_BODY_KEPT_MAX 65536
 
 enum step { STEP_NEXT, STEP_ANSWERED }; // ANSWERED: an answer is queued, the walk ends
@@ -99,7 +99,7 @@ struct request {
     const struct config_upstream *upstream;
     struct config_model_ref *model_ref;    // keeps that model alive (front.h)
     struct route_counters *route_counters; // set by route_apply; outlives a reload
-    // The body, read ahead when valve_needs_body() says so; what is sent upstream begins with it.
+    // The body, read ahead; what is sent upstream begins with it.
     char *body; // NULL: not kept
     size_t body_len;
     bool body_complete; // all of it is in `body`
@@ -177,13 +177,15 @@ enum step identity_resolve(struct request *request); // identity.c
 enum step system_answer(struct request *request);    // system.c
 enum step limits_apply(struct request *request);     // limits.c
 enum step route_apply(struct request *request);      // route.c: sets route, upstream; 404, 405
-// valve.c: a fallback of the route answers JSON-RPC reads, so the walk waits between route_apply
-// and valve_enter until the body is complete in request->body or REQUEST_BODY_KEPT_MAX bytes of it
-// are (then body_complete stays false, and the rest streams as always).
-bool valve_needs_body(const struct request *request);
+// valve.c. The walk waits between route_apply and valve_enter until the body is complete in
+// request->body or REQUEST_BODY_KEPT_MAX bytes of it are (then body_complete stays false, and the
+// rest streams): a client that sends slowly holds nothing of the upstream's.
 enum step valve_enter(struct request *request); // permit, or the fallback chain's answer
 // The head of the upstream's answer is here: a probe is decided, however long its body takes.
 void valve_judge(struct request *request);
+// The rest of the body is waited for: a probe that its client holds up goes to another call before
+// its lease would count it as the upstream's failure.
+void valve_upload_waits(struct request *request);
 // Called once by exchange.c when the call is over. `started`: some of the answer went to the client
 // already. If not, and the result is no answer, this gives the fallback chain's answer.
 void valve_leave(struct request *request, enum exchange_result result, bool started);

@@ -4,19 +4,6 @@
 #include "valve_outcome.h"
 #include "valves.h"
 
-bool valve_needs_body(const struct request *request)
-{
-    if (request->method_bit != HTTP_POST || !request->has_body)
-        return false;
-    if (!request->chunked && request->content_length > REQUEST_BODY_KEPT_MAX)
-        return false;
-    for (size_t i = 0; i < request->route->n_fallbacks; i++)
-        if (request->route->fallbacks[i].kind == FALLBACK_MOCK &&
-            request->route->fallbacks[i].mock_rpc_methods != NULL)
-            return true;
-    return false;
-}
-
 // The breaker's deadline for connecting and the first byte holds also while breakers are switched
 // off, and until the owner has published what a reload added: no call waits for ever.
 static void set_call_timeout(struct request *request, int index)
@@ -49,6 +36,18 @@ void valve_judge(struct request *request)
     if (request->permit.held)
         (void)breaker_judge(request->valves->breakers, &request->permit,
                             valve_classify(EXCHANGE_ANSWERED, request->status), clock_mono_ns());
+}
+
+void valve_upload_waits(struct request *request)
+{
+    struct breaker_permit *permit = &request->permit;
+    if (!permit->held || !permit->probe || permit->judged)
+        return;
+    struct breaker_view *view = request->valves->breakers;
+    const struct breaker_definition *definition = breaker_definition_at(view, permit->breaker);
+    uint64_t now_ns = clock_mono_ns();
+    if (definition != NULL && now_ns - permit->start_ns >= definition->probe_lease_ns / 2)
+        (void)breaker_judge(view, permit, BREAKER_IGNORED, now_ns);
 }
 
 void valve_leave(struct request *request, enum exchange_result result, bool started)

@@ -1,6 +1,7 @@
 """Breakers and fallbacks through the real gateway."""
 
 import json
+import socket
 import threading
 
 import pytest
@@ -311,3 +312,72 @@ def test_a_probe_counts_at_the_head_of_a_long_answer(start, upstream):
         end.set()
         wait_for(lambda: breaker(suite)["inFlight"] == 0, 5, "the end of the call")
     assert breaker(suite)["totals"]["opens"] == 1
+
+
+def begin_upload(suite, target=b"/up", sent=1):
+    """A POST of a million bytes of which only the first come."""
+    client = raw_http.Connection(suite.port)
+    client.send(b"POST " + target + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * sent)
+    return client
+
+
+def test_slow_uploads_hold_no_capacity(start, upstream):
+    suite = start(CB_APP_CAPACITY=2, CB_TIMEOUT=5000)
+    clients = [begin_upload(suite) for _ in range(10)]
+    try:
+        for _ in range(20):
+            assert suite.get("/a").status == 200
+        assert breaker(suite)["inFlight"] == 0 and breaker(suite)["totals"]["refusedCapacity"] == 0
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_slow_uploads_take_no_probe(start, upstream):
+    suite = start(CB_PROBE_LEASE=2000)
+    upstream.answer(BROKEN)
+    trip(suite)
+    upstream.answer(OK)
+    wait_for(lambda: breaker(suite)["retryInMs"] == 0, 5, "the deadline")
+    with begin_upload(suite):
+        assert suite.get("/a").status == 200, "the probe was free"
+    assert breaker(suite)["state"] == "CLOSED" and breaker(suite)["totals"]["opens"] == 1
+
+
+def test_a_probe_held_up_by_its_client_goes_to_another_call(start, upstream):
+    suite = start(CB_PROBE_LEASE=2000)
+    upstream.answer(BROKEN)
+    trip(suite)
+    upstream.answer(OK)
+    wait_for(lambda: breaker(suite)["retryInMs"] == 0, 5, "the deadline")
+    with begin_upload(suite, sent=100000):
+        wait_for(lambda: breaker(suite)["state"] == "HALF_OPEN", 5, "the upload to take the probe")
+        wait_for(lambda: suite.get("/a").status == 200, 5, "another probe")
+        assert breaker(suite)["state"] == "CLOSED"
+        assert breaker(suite)["inFlight"] == 1, "the upload keeps its share"
+    assert breaker(suite)["totals"]["opens"] == 1
+
+
+def test_a_slow_reader_is_cut_and_its_capacity_comes_back(start, upstream):
+    suite = start(CB_APP_CAPACITY=1, CLIENT_SEND_TIMEOUT=700, ANSWER_MIN_RATE=1000000)
+
+    def source(_request, connection):
+        connection.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 30))
+        while True:
+            connection.sock.sendall(bytes(65536))
+
+    upstream.on("/big", source)
+    with raw_http.Connection(suite.port) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_for(lambda: breaker(suite)["inFlight"] == 1, 5, "the call")
+
+        def read_a_little():
+            try:
+                client.sock.recv(16384)
+            except ConnectionError:
+                pass
+            return breaker(suite)["inFlight"] == 0
+
+        wait_for(read_a_little, 10, "the slow reader to be cut")
+    assert suite.metrics().sum("valvechain_slow_clients_cut_total") == 1

@@ -293,12 +293,12 @@ def test_an_early_answer_stops_the_body(front, upstream):
 
     upstream.answer(refuse)
     with raw_http.Connection(front.port) as connection:  # what is left is small: it is read and dropped
-        connection.send(b"PUT /early HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 1000)
+        connection.send(b"PUT /early HTTP/1.1\r\nHost: a\r\nContent-Length: 160000\r\n\r\n" + b"x" * 70000)
         upstream.wait_for_requests(len(upstream.requests))
-        connection.send(b"x" * 59000)
+        connection.send(b"x" * 90000)
         assert connection.read_response().status == 403
     with raw_http.Connection(front.port) as connection:  # what is left is large: the answer is the end
-        connection.send(b"PUT /early HTTP/1.1\r\nHost: a\r\nContent-Length: 500000000\r\n\r\n" + b"x" * 1000)
+        connection.send(b"PUT /early HTTP/1.1\r\nHost: a\r\nContent-Length: 500000000\r\n\r\n" + b"x" * 70000)
         assert connection.read_response().status == 403
         assert connection.sock.recv(1) == b""
 
