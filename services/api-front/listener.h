@@ -43,7 +43,8 @@ struct listener {
 
 // 0 or -errno (has logged why).
 int listener_create(struct front *front, bool admin, uint16_t port, struct listener **ret_listener);
-// Stops accepting; the socket is closed (its queue is lost to this process, DESIGN.md 10).
+// Stops accepting; the socket is closed. Connections that still wait in its accept queue are lost,
+// unless another holder of the same socket (systemd) keeps it open.
 void listener_quiesce(struct listener *listener);
 // Ends every connection at once, closes the handles; free() follows when libuv lets go of them.
 void listener_destroy(struct listener **listener);

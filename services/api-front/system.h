@@ -16,7 +16,8 @@ json_t *system_limit_report(struct valves *valves);
 json_t *system_breaker_report(struct valves *valves);
 
 // Parts that two reports share.
-json_t *system_recommendations(struct valves *valves); // SPEC's list; empty: nothing to do
+// The list that the specification asks for; empty: nothing to do.
+json_t *system_recommendations(struct valves *valves);
 json_t *system_figure(const struct figure *figure, double scale); // null when not known
 json_t *system_rounded(double value);                             // two decimals
 bool system_is_ready(const struct valves *valves);

@@ -22,7 +22,7 @@ json_t *system_recommendations(struct valves *valves)
         return list;
     if (advice.action != ADVICE_SCALE_UP && advice.action != ADVICE_SCALE_DOWN)
         return list;
-    // SPEC.md's list has one entry for each signal that speaks for it.
+    // The specification's list has one entry for each signal that speaks for it.
     for (uint32_t i = 0; i < advice.n_signals && i < ADVICE_SIGNALS_MAX; i++)
         if (advice.signals[i].action == advice.action)
             json_array_append_new(

@@ -15,7 +15,7 @@
 #include "request.h"
 
 #define TOKEN_BYTES_MAX 8192
-// SPEC's example value: everybody knows it, so it is the same as none.
+// The specification's example value: everybody knows it, so it is the same as none.
 #define TOKEN_SECRET_PLACEHOLDER "your-secret-key"
 
 enum token_result {

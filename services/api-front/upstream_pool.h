@@ -1,7 +1,7 @@
 // The endpoints of the upstreams and their kept connections. One pool an upstream of the model,
 // made with the model and gone with it (config_model_ref); what is in flight keeps both alive.
 //
-// Choice: of two random endpoints the one with fewer connections in use (DESIGN.md 5); endpoints
+// Choice: of two random endpoints the one with fewer connections in use; endpoints
 // that are full or were already tried by this call are left out.
 // Thread: the loop's.
 #ifndef VALVECHAIN_API_FRONT_UPSTREAM_POOL_H

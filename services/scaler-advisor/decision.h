@@ -1,4 +1,4 @@
-// From averages, policy and the advisor's own past to one advice: SPEC.md's thresholds with their
+// From averages, policy and the advisor's own past to one advice: up and down thresholds with their
 // evaluation period, cooldown and bounds. Pure; the advice carries its whole chain: a raw proposal
 // per signal, each clamp with before and after, one sentence.
 //

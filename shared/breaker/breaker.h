@@ -1,7 +1,7 @@
 // Circuit breakers on the shared segment: one truth for all processes, at memory speed.
 // State, generation, probe permits and deadline are one 64-bit word, changed by CAS; rolling
 // windows lie in per-process padded lines that carry the generation; a success costs one add
-// (DESIGN.md 3, 5). Times are CLOCK_MONOTONIC nanoseconds, given by the caller (virtual clock in
+// on an own line. Times are CLOCK_MONOTONIC nanoseconds, given by the caller (virtual clock in
 // tests). Thread: one per process; kill -9 at any instruction leaves a valid state, and what a dead
 // process held comes back (its slot's death) at the latest with the lease.
 #ifndef VALVECHAIN_BREAKER_BREAKER_H
@@ -59,9 +59,9 @@ struct breaker_definition_set {
     uint32_t reserved;
     struct breaker_definition items[BREAKER_MAX];
 };
-// SPEC's three (database 5 s/30 %, blockchain 10 s/60 %, email 8 s/40 %) and one for every other
-// upstream of the model from CB_*; a model's `breaker` fields override. The upstream of a route "/"
-// takes CB_APP_CAPACITY. -EINVAL with one problem for each bad value.
+// The specification's three (database 5 s/30 %, blockchain 10 s/60 %, email 8 s/40 %) and one for
+// every other upstream of the model from CB_*; a model's `breaker` fields override. The upstream of
+// a route "/" takes CB_APP_CAPACITY. -EINVAL with one problem for each bad value.
 int breaker_compile(const struct breakers_params *params, const struct config_model *model,
                     struct problems *problems, struct breaker_definition_set *ret_set);
 

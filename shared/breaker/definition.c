@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-// SPEC's three, whether or not an upstream of the name is configured.
+// The specification's three, whether or not an upstream of the name is configured.
 static const struct {
     const char *name;
     uint64_t timeout_ms;

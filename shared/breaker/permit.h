@@ -6,7 +6,7 @@
 // leak from it. Who needs more raises his own share, sums all, and keeps what fits; when nothing is
 // left he first takes unused share from others, one CAS on theirs. Two who raise in the same moment
 // may both give back and try again: never one too many, at worst a refusal too many while another
-// was asking. docs/decisions/001-breaker-capacity.md has the proof and the figures.
+// was asking. docs/decisions/004-breaker-capacity.md has the proof and the figures.
 //
 //   share word:  0-15 used, 16-31 share, 32-63 generation of the slot that holds it
 //   probes word: 0-19 generation of the breaker, 20-27 probes out, 32-63 generation of the slot

@@ -2,7 +2,7 @@
 // A decision reads the clock, touches one or two cache lines a policy, takes no lock, never waits.
 //
 // All or nothing: a request is charged to all matching policies or, when one denies, to none.
-// The strict sliding window never admits more than the limit in any trailing window (DESIGN.md 3).
+// The strict sliding window never admits more than the limit in any trailing window.
 // Thread: any process, one thread each; kill -9 at any instruction leaves the table valid.
 #ifndef VALVECHAIN_LIMIT_LIMIT_H
 #define VALVECHAIN_LIMIT_LIMIT_H

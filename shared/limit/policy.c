@@ -150,7 +150,7 @@ static int add_global(const struct limits_params *params, struct problems *probl
 static int add_regions(const struct limits_params *params, struct problems *problems,
                        struct limit_policy_set *set)
 {
-    static const uint64_t limits[] = {2000, 2000, 1500, 1000}; // SPEC.md, in 15 minutes
+    static const uint64_t limits[] = {2000, 2000, 1500, 1000}; // in 15 minutes
     int result = 0;
     for (uint32_t region = 0; region < sizeof(limits) / sizeof(limits[0]); region++) {
         struct limit_policy *policy =

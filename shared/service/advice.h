@@ -19,7 +19,7 @@ struct advice_signal {
     char signal[16]; // "cpu", "rps"
     double value, threshold;
     uint32_t proposed, reserved;
-    char reason[ADVICE_REASON_MAX]; // SPEC's sentence: "RPS (45) exceeds scale-up threshold (40)"
+    char reason[ADVICE_REASON_MAX]; // one sentence: "RPS (45) exceeds scale-up threshold (40)"
     uint32_t action;                // enum advice_action
     uint32_t reserved2;
 };

@@ -1,6 +1,6 @@
 // What a breaker costs a call: nanoseconds of CPU for permit and outcome, and for a refusal while
 // open, with 1, 2 and 4 processes on one breaker and each on its own; beside it the plain counters
-// that it is compared with (docs/decisions/003). CSV: a header, then one line per measurement, the
+// that it is compared with (docs/decisions/004). CSV: a header, then one line per measurement, the
 // median, least and most of all processes and rounds. Arguments: --rounds N --operations N.
 #include <errno.h>
 #include <fcntl.h>

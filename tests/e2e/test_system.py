@@ -1,4 +1,4 @@
-"""The system endpoints: shapes of SPEC.md, who may read them, flags and paths."""
+"""The system endpoints: shapes of the specification, who may read them, flags and paths."""
 
 import json
 import re

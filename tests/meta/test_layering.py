@@ -168,7 +168,7 @@ def test_files_name_only_parameters_that_exist():
 
 
 def test_spec_variables_exist_with_their_defaults():
-    """SPEC.md's complete list; where DESIGN decides otherwise the row says so."""
+    """The specification's complete list; where we decided otherwise the row says so."""
     wanted = {
         "NODE_ENV": "production", "PORT": "3000",
         "CPU_SCALE_UP_THRESHOLD": "70", "CPU_SCALE_DOWN_THRESHOLD": "30", "CPU_EVALUATION_PERIOD": "300",

@@ -47,7 +47,7 @@ Test(rolling, kinds_are_apart)
     cr_assert_eq(sum(0, BREAKER_TIMEOUT, S), 1);
 }
 
-// O13, R5: an outcome lives between N-1 and N intervals; no timer is needed.
+// An outcome lives between N-1 and N intervals; no timer is needed.
 Test(rolling, outcomes_age_out_by_time_alone)
 {
     add(0, BREAKER_FAILURE, 100 * S); // at the beginning of its bucket: lives longest
@@ -137,10 +137,10 @@ Test(rolling, judges_by_rate_and_volume)
     cr_assert_eq(judge(0, 0, 0), ROLLING_GOOD);
     cr_assert_eq(judge(1000, 0, 0), ROLLING_GOOD);
     cr_assert_eq(judge(3, 2, 0), ROLLING_GOOD); // 40 %
-    cr_assert_eq(judge(3, 3, 0), ROLLING_TRIP); // R1: the threshold itself opens
+    cr_assert_eq(judge(3, 3, 0), ROLLING_TRIP); // the threshold itself opens
     cr_assert_eq(judge(3, 0, 3), ROLLING_TRIP); // timeouts count like failures
     cr_assert_eq(judge(2, 1, 1), ROLLING_TRIP);
-    cr_assert_eq(judge(0, 3, 0), ROLLING_WAIT); // R2: below the volume
+    cr_assert_eq(judge(0, 3, 0), ROLLING_WAIT); // below the volume
     cr_assert_eq(judge(0, 1, 0), ROLLING_GOOD); // one of the four needed is under 50 %
     cr_assert_eq(judge(1, 1, 1), ROLLING_WAIT); // one success more makes 2 of 4
 }

@@ -1,6 +1,5 @@
-// The facts about circuit breakers that bind ours, each as given / when / then through the face.
-// O: opossum, R: resilience4j, X: others; "not as" marks a defect of a peer that ours must not
-// have.
+// The rules that bind our circuit breakers, each as given / when / then through the face. "Unlike
+// opossum" marks a defect of that library which ours must not have.
 #include <criterion/criterion.h>
 #include <errno.h>
 
@@ -49,8 +48,8 @@ static struct breaker_permit take(struct process *process, uint64_t now_ns,
     return permit;
 }
 
-// O1, R1: ours opens at the threshold itself (as resilience4j), not only above it.
-Test(rules, r1_rate_at_the_threshold_opens)
+// Ours opens at the threshold itself (as resilience4j), not only above it.
+Test(rules, rate_at_the_threshold_opens)
 {
     definition.volume_threshold = 5;
     republish();
@@ -61,8 +60,8 @@ Test(rules, r1_rate_at_the_threshold_opens)
     cr_assert_eq(state_of(&front, T0), BREAKER_OPEN);
 }
 
-// O2, O3 (not as): what is in flight or refused does not dilute the rate.
-Test(rules, o2_calls_in_flight_do_not_dilute)
+// Unlike opossum: what is in flight or refused does not dilute the rate.
+Test(rules, calls_in_flight_do_not_dilute)
 {
     struct breaker_permit permits[10];
     for (int i = 0; i < 10; i++)
@@ -72,8 +71,8 @@ Test(rules, o2_calls_in_flight_do_not_dilute)
     cr_assert_eq(state_of(&front, T0), BREAKER_OPEN);
 }
 
-// O4 (not as): the success that first reaches the volume is judged too.
-Test(rules, o4_success_that_reaches_the_volume_is_judged)
+// Unlike opossum: the success that first reaches the volume is judged too.
+Test(rules, success_that_reaches_the_volume_is_judged)
 {
     calls(&front, 2, BREAKER_FAILURE, T0);
     call(&front, BREAKER_SUCCESS, T0);
@@ -82,8 +81,8 @@ Test(rules, o4_success_that_reaches_the_volume_is_judged)
     cr_assert_eq(state_of(&front, T0), BREAKER_OPEN);
 }
 
-// O5: the n-th outcome itself qualifies, counted over all processes.
-Test(rules, o5_the_volume_includes_the_outcome_that_reaches_it)
+// The n-th outcome itself qualifies, counted over all processes.
+Test(rules, the_volume_includes_the_outcome_that_reaches_it)
 {
     calls(&front, 2, BREAKER_FAILURE, T0);
     call(&other, BREAKER_FAILURE, T0);
@@ -92,8 +91,8 @@ Test(rules, o5_the_volume_includes_the_outcome_that_reaches_it)
     cr_assert_eq(state_of(&other, T0), BREAKER_OPEN);
 }
 
-// O6: the volume does not matter in half-open: one failed probe re-opens.
-Test(rules, o6_volume_is_ignored_in_half_open)
+// The volume does not matter in half-open: one failed probe re-opens.
+Test(rules, volume_is_ignored_in_half_open)
 {
     definition.volume_threshold = 100;
     republish();
@@ -105,8 +104,8 @@ Test(rules, o6_volume_is_ignored_in_half_open)
     cr_assert_eq(status_of(&front, 0, T0 + 5 * S).reopened, 1);
 }
 
-// O8, O29, R20, X8 (not as): a half-open whose probe gives no verdict is never stuck.
-Test(rules, o8_an_ignored_probe_gives_its_permit_back)
+// A half-open whose probe gives no verdict is never stuck.
+Test(rules, an_ignored_probe_gives_its_permit_back)
 {
     trip(T0);
     struct breaker_permit probe = take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
@@ -215,7 +214,7 @@ Test(rules, a_probe_judged_ignored_lets_another_call_probe)
     cr_assert_eq(status_of(&front, 0, T0 + 8 * S).in_flight, 0);
 }
 
-Test(rules, o29_r20_a_probe_without_result_counts_as_failed_after_its_lease)
+Test(rules, a_probe_without_result_counts_as_failed_after_its_lease)
 {
     trip(T0);
     struct breaker_permit lost = take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
@@ -234,7 +233,7 @@ Test(rules, o29_r20_a_probe_without_result_counts_as_failed_after_its_lease)
     cr_assert_eq(state_of(&other, status.deadline_ns), BREAKER_CLOSED);
 }
 
-Test(rules, o29_the_owner_expires_leases_without_traffic)
+Test(rules, the_owner_expires_leases_without_traffic)
 {
     trip(T0);
     take(&front, T0 + 5 * S, BREAKER_GRANTED_PROBE);
@@ -242,8 +241,8 @@ Test(rules, o29_the_owner_expires_leases_without_traffic)
     cr_assert_eq(state_of(&front, T0 + 20 * S), BREAKER_OPEN);
 }
 
-// O10: no second opening, the deadline does not move.
-Test(rules, o10_late_failures_do_not_extend_an_open_breaker)
+// No second opening, the deadline does not move.
+Test(rules, late_failures_do_not_extend_an_open_breaker)
 {
     struct breaker_permit late[4];
     for (int i = 0; i < 4; i++)
@@ -255,11 +254,11 @@ Test(rules, o10_late_failures_do_not_extend_an_open_breaker)
     struct breaker_status status = status_of(&front, 0, T0 + 3 * S);
     cr_assert_eq(status.deadline_ns, deadline_ns);
     cr_assert_eq(status.total_opens, 1);
-    cr_assert_eq(status.total_failures, 8); // R22: they happened, so the figures have them
+    cr_assert_eq(status.total_failures, 8); // they happened, so the figures have them
 }
 
-// O19, O20 (not as): at capacity a call is refused at once and that says nothing of the dependency.
-Test(rules, o20_a_capacity_refusal_never_trips)
+// Unlike opossum: at capacity a call is refused at once and that says nothing of the dependency.
+Test(rules, a_capacity_refusal_never_trips)
 {
     definition.capacity = 1;
     republish();
@@ -276,8 +275,8 @@ Test(rules, o20_a_capacity_refusal_never_trips)
     cr_assert_eq(status.in_flight, 0);
 }
 
-// O21 (not as): a probe that finds no capacity is refused, nothing re-opens, the next one probes.
-Test(rules, o21_a_probe_without_capacity_changes_nothing)
+// Unlike opossum: a probe that finds no capacity is refused, nothing re-opens, the next one probes.
+Test(rules, a_probe_without_capacity_changes_nothing)
 {
     definition.capacity = 2;
     republish();
@@ -298,8 +297,8 @@ Test(rules, o21_a_probe_without_capacity_changes_nothing)
     take(&front, due_ns, BREAKER_GRANTED_PROBE);
 }
 
-// O22 (not as): only the end of the call gives its share back; a timeout of the caller does not.
-Test(rules, o22_the_share_stays_until_the_call_ends)
+// Unlike opossum: only the end of the call gives its share back; a timeout of the caller does not.
+Test(rules, the_share_stays_until_the_call_ends)
 {
     definition.capacity = 2;
     republish();
@@ -314,8 +313,8 @@ Test(rules, o22_the_share_stays_until_the_call_ends)
     cr_assert_eq(status_of(&front, 0, T0 + 3600 * S).in_flight, 0);
 }
 
-// O24, R13: half-open admits exactly `probes`; others are refused and counted.
-Test(rules, r13_half_open_admits_exactly_its_probes)
+// Half-open admits exactly `probes`; others are refused and counted.
+Test(rules, half_open_admits_exactly_its_probes)
 {
     definition.probes = 3;
     republish();
@@ -336,8 +335,8 @@ Test(rules, r13_half_open_admits_exactly_its_probes)
     cr_assert_eq(state_of(&front, T0 + 5 * S), BREAKER_CLOSED);
 }
 
-// O25: a probe's timeout re-opens like its failure; and closing leaves an empty window.
-Test(rules, o25_success_closes_with_an_empty_window)
+// A probe's timeout re-opens like its failure; and closing leaves an empty window.
+Test(rules, success_closes_with_an_empty_window)
 {
     trip(T0);
     cr_assert(call(&other, BREAKER_TIMEOUT, T0 + 5 * S));
@@ -356,8 +355,8 @@ Test(rules, o25_success_closes_with_an_empty_window)
     cr_assert_eq(status_of(&front, 0, due_ns).deadline_ns, due_ns + 5 * S); // from the start
 }
 
-// O33, R8: open refuses and counts; the first who asks at the deadline becomes the probe.
-Test(rules, r8_the_next_call_after_the_deadline_is_the_probe)
+// Open refuses and counts; the first who asks at the deadline becomes the probe.
+Test(rules, the_next_call_after_the_deadline_is_the_probe)
 {
     trip(T0);
     uint64_t retry_ns = 0;
@@ -370,7 +369,7 @@ Test(rules, r8_the_next_call_after_the_deadline_is_the_probe)
     struct breaker_status status = status_of(&front, 0, T0 + 5 * S - 1);
     cr_assert_eq(status.total_refused_open, 2);
     cr_assert_eq(status.total_failures, 4);
-    cr_assert_eq(state_of(&front, T0 + 100 * S), BREAKER_OPEN); // R9: no timer, no traffic
+    cr_assert_eq(state_of(&front, T0 + 100 * S), BREAKER_OPEN); // no timer, no traffic
     take(&other, T0 + 5 * S, BREAKER_GRANTED_PROBE);
     cr_assert_eq(state_of(&front, T0 + 5 * S), BREAKER_HALF_OPEN);
     cr_assert_eq(breaker_acquire(front.view, 0, T0 + 5 * S, &permit, &retry_ns),
@@ -378,8 +377,8 @@ Test(rules, r8_the_next_call_after_the_deadline_is_the_probe)
     cr_assert_eq(retry_ns, 1 * S); // the probe has begun to answer within the call's timeout
 }
 
-// O32: a timeout is one failure, not two.
-Test(rules, o32_a_timeout_counts_once)
+// A timeout is one failure, not two.
+Test(rules, a_timeout_counts_once)
 {
     call(&front, BREAKER_TIMEOUT, T0);
     struct breaker_status status = status_of(&front, 0, T0);
@@ -389,8 +388,8 @@ Test(rules, o32_a_timeout_counts_once)
     cr_assert_eq(status.total_failures, 0);
 }
 
-// R17: an ignored outcome is neither success nor failure, nor volume.
-Test(rules, r17_ignored_outcomes_do_not_count)
+// An ignored outcome is neither success nor failure, nor volume.
+Test(rules, ignored_outcomes_do_not_count)
 {
     calls(&front, 3, BREAKER_FAILURE, T0);
     calls(&front, 50, BREAKER_IGNORED, T0);
@@ -400,8 +399,8 @@ Test(rules, r17_ignored_outcomes_do_not_count)
     cr_assert_eq(status.window_successes, 0);
 }
 
-// R24, CIRCUIT_BREAKERS=false: permits all, records nothing.
-Test(rules, r24_disabled_grants_all_and_counts_nothing)
+// CIRCUIT_BREAKERS=false: permits all, records nothing.
+Test(rules, disabled_grants_all_and_counts_nothing)
 {
     definition.enabled = 0;
     definition.capacity = 1;
@@ -416,8 +415,8 @@ Test(rules, r24_disabled_grants_all_and_counts_nothing)
     cr_assert_eq(status.in_flight, 0);
 }
 
-// X1 and Polly #216: results of calls that began before the state changed decide nothing.
-Test(rules, x1_overhanging_calls_do_not_decide_half_open)
+// Polly #216: results of calls that began before the state changed decide nothing.
+Test(rules, overhanging_calls_do_not_decide_half_open)
 {
     struct breaker_permit old_good = take(&other, T0, BREAKER_GRANTED);
     struct breaker_permit old_bad = take(&other, T0, BREAKER_GRANTED);
@@ -430,7 +429,7 @@ Test(rules, x1_overhanging_calls_do_not_decide_half_open)
     cr_assert(breaker_report(front.view, &probe, BREAKER_SUCCESS, T0 + 5 * S));
 }
 
-Test(rules, x1_results_of_before_a_closing_do_not_fill_the_new_window)
+Test(rules, results_of_before_a_closing_do_not_fill_the_new_window)
 {
     struct breaker_permit old[5];
     for (int i = 0; i < 5; i++)
@@ -443,8 +442,8 @@ Test(rules, x1_results_of_before_a_closing_do_not_fill_the_new_window)
     cr_assert_eq(status_of(&front, 0, T0 + 5 * S).window_failures, 0);
 }
 
-// O12: failures older than the window are forgotten, without a timer.
-Test(rules, o12_old_failures_age_out)
+// Failures older than the window are forgotten, without a timer.
+Test(rules, old_failures_age_out)
 {
     calls(&front, 3, BREAKER_FAILURE, T0);
     call(&front, BREAKER_FAILURE, T0 + 10 * S);
@@ -452,8 +451,8 @@ Test(rules, o12_old_failures_age_out)
     cr_assert_eq(status_of(&front, 0, T0 + 10 * S).window_failures, 1);
 }
 
-// O31 (not as): the state's beginning is its own, and history tells every change.
-Test(rules, o31_history_tells_every_change)
+// Unlike opossum: the state's beginning is its own, and history tells every change.
+Test(rules, history_tells_every_change)
 {
     cr_assert_eq(status_of(&front, 0, T0).generation, 0);
     calls(&front, 2, BREAKER_SUCCESS, T0);

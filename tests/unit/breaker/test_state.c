@@ -32,7 +32,7 @@ Test(state, trip_opens_until_the_deadline_and_not_a_moment_less)
     cr_assert_eq(state_came_from(word), BREAKER_CLOSED);
 }
 
-// R10: the first time exactly the reset timeout, then times 1.5 for each failed recovery.
+// The first time exactly the reset timeout, then times 1.5 for each failed recovery.
 Test(state, open_time_grows_with_failed_recoveries_up_to_the_bound)
 {
     cr_assert_eq(state_open_for_ns(&definition, 0, 12345), 5 * S);
@@ -71,7 +71,7 @@ Test(state, one_probe_closes_or_reopens)
     cr_assert_eq(state_came_from(open), BREAKER_HALF_OPEN);
 }
 
-// R13, and the ratio that users of one flaky probe ask for: probes are judged together.
+// The ratio that users of one flaky probe ask for: probes are judged together.
 Test(state, several_probes_are_judged_together)
 {
     definition.probes = 4;
