@@ -142,7 +142,7 @@ struct limit_verdict {
 // about a window. Cost 0 tells what a request of cost 1 would get.
 void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict);
-// Gives back what a verdict charged, where it still stands (AUTH_COUNT, refused later on the way).
+// Gives back what a verdict charged, where it still stands (refused later on the way).
 void limit_refund(struct limit_view *view, const struct limit_verdict *verdict);
 const struct limit_policy *limit_policy_at(const struct limit_view *view,
                                            uint32_t index); // NULL past the end
