@@ -35,10 +35,10 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_stop(handle->loop);
 }
 
-static int run_tap(uv_loop_t *loop, struct bus *bus, const char *prefix)
+// The handles are the caller's: they live until the loop has turned once more after their closing.
+static int run_tap(uv_loop_t *loop, uv_signal_t signals[2], struct bus *bus, const char *prefix)
 {
     static const int numbers[2] = {SIGINT, SIGTERM};
-    uv_signal_t signals[2];
     for (int i = 0; i < 2; i++) {
         uv_signal_init(loop, &signals[i]);
         uv_signal_start(&signals[i], on_signal, numbers[i]);
@@ -55,6 +55,7 @@ int command_tap(struct valvectl *ctl)
 {
     char socket_dir[108], instance[24];
     uv_loop_t loop;
+    uv_signal_t signals[2];
     struct bus *bus;
     int error = service_socket_dir(&ctl->suite, socket_dir, sizeof(socket_dir));
     snprintf(instance, sizeof(instance), "%d", (int)getpid());
@@ -66,7 +67,7 @@ int command_tap(struct valvectl *ctl)
     if (error == 0)
         error = bus_open(&loop, &options, &bus);
     if (error == 0) {
-        error = run_tap(&loop, bus, ctl->argc > 0 ? ctl->argv[0] : "");
+        error = run_tap(&loop, signals, bus, ctl->argc > 0 ? ctl->argv[0] : "");
         bus_close(&bus);
     }
     uv_run(&loop, UV_RUN_DEFAULT); // the handles' close callbacks
