@@ -242,3 +242,22 @@ def test_no_memory_for_a_body_is_503_and_no_cut_answer():
             assert front.request("POST", "/a", [framing], body).status == 503
         resource.prlimit(pid, resource.RLIMIT_AS, before)
         assert front.get("/a").body == b"ok"
+
+
+def test_an_upstream_that_speaks_first_answers_nothing(tmp_path):
+    """The head waits a tick for the body's first byte, so the unasked bytes are there before it is sent; not
+    on every try of a busy machine."""
+    with socket.socket(socket.AF_UNIX) as listener, start(f"unix:{tmp_path}/up") as front:
+        listener.bind(f"{tmp_path}/up")
+        listener.listen(16)
+        listener.settimeout(10)
+        statuses = []
+        for _ in range(30):
+            with raw_http.Connection(front.port) as connection:
+                connection.send(b"PUT /put HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+                upstream, _ = listener.accept()
+                with upstream:
+                    upstream.sendall(response(body=b"unasked"))
+                    connection.send(b"hi")
+                    statuses.append(connection.read_response().status)
+        assert 502 in statuses
