@@ -270,7 +270,7 @@ size_t client_answer_head_max(const struct request *request)
         const struct http_header *h = &request->headers[i];
         used += h->name_len + h->value_len + 4 + 64;
         if (http_name_is(h->name, h->name_len, "cookie")) {
-            used += 2 * h->value_len + 64;
+            used += h->value_len + 64; // taken apart in a copy
             for (size_t k = 0; k < h->value_len; k++) {
                 used += h->value[k] == ';' ? 64 : 0;
             }
@@ -278,7 +278,7 @@ size_t client_answer_head_max(const struct request *request)
     }
     size_t own = 2048 + 2 * UPSTREAM_ANSWER_HEADERS_MAX; // our headers, and ": \r\n" for NULs
     size_t memory = request->front->params->client_memory_bytes;
-    return memory > used + own + 1024 ? memory - used - own : 1024;
+    return memory > used + own ? memory - used - own : 0;
 }
 
 // ---- libmicrohttpd's calls ------------------------------------------------------------------
@@ -398,6 +398,18 @@ void client_on_completed(void *cls, struct MHD_Connection *connection, void **co
     request_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK || client->farewell);
 }
 
+// libmicrohttpd does not report the end of a request whose header it could not take whole (no memory
+// for its cookies) nor refuse (no memory for that either): the end of the connection is its end.
+static void end_unreported_request(struct client *client)
+{
+    struct request *request = client->request;
+    if (request != NULL) {
+        end_wait(client);
+        client->request = NULL;
+        request_end(request, false);
+    }
+}
+
 static void fill_peer(struct client *client)
 {
     const union MHD_ConnectionInfo *info =
@@ -445,7 +457,7 @@ void client_on_connection(void *cls, struct MHD_Connection *connection, void **s
         return;
     }
     *socket_context = NULL;
-    ASSERT(client->request == NULL);
+    end_unreported_request(client);
     if (client->counted != NULL) {
         address_counts_remove(&listener->per_address, client->counted);
     }

@@ -81,6 +81,8 @@ void client_resume_for_stop(struct client *client);
 bool client_is_tls(const struct client *client);
 struct arena *client_arena(struct request *request);
 // So much of an answer's header fits into the connection's memory next to the request's.
+// A request that leaves less than CLIENT_ANSWER_HEAD_MIN is refused.
+#define CLIENT_ANSWER_HEAD_MIN 8192
 size_t client_answer_head_max(const struct request *request);
 
 #endif

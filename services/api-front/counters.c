@@ -28,6 +28,7 @@ const char *const exchange_result_names[RESULTS] = {
     [EXCHANGE_TOTAL_TIMEOUT] = "total_timeout",
     [EXCHANGE_RESET] = "reset",
     [EXCHANGE_BAD_ANSWER] = "bad_answer",
+    [EXCHANGE_HEAD_TOO_LARGE] = "head_too_large",
     [EXCHANGE_POOL_FULL] = "pool_full",
     [EXCHANGE_NO_ADDRESS] = "no_address",
     [EXCHANGE_CLIENT_GONE] = "client_gone",

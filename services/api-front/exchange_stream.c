@@ -245,8 +245,9 @@ void exchange_on_readable(struct exchange *x)
         x->request->first_byte_ns = clock_mono_ns();
     }
     x->progress_ms = front_now_ms(x->front);
-    if (upstream_answer_feed(&x->answer, (const char *)x->front->scratch, (size_t)n) < 0) {
-        exchange_finish(x, EXCHANGE_BAD_ANSWER);
+    int r = upstream_answer_feed(&x->answer, (const char *)x->front->scratch, (size_t)n);
+    if (r < 0) {
+        exchange_finish(x, r == -EMSGSIZE ? EXCHANGE_HEAD_TOO_LARGE : EXCHANGE_BAD_ANSWER);
         return;
     }
     if (x->broken) {

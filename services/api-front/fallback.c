@@ -69,6 +69,7 @@ static struct error_text error_of(enum exchange_result why, enum breaker_grant g
     case EXCHANGE_ANSWERED:
     case EXCHANGE_RESET:
     case EXCHANGE_BAD_ANSWER:
+    case EXCHANGE_HEAD_TOO_LARGE:
     case EXCHANGE_POOL_FULL:
     case EXCHANGE_CLIENT_GONE:
         break;

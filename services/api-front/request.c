@@ -309,13 +309,27 @@ static void walk(struct request *request)
     }
 }
 
+// The answer's head lies beside the request's: a client must not decide that a good answer of the
+// upstream does not fit.
+static bool leaves_room(struct request *request)
+{
+    if (client_answer_head_max(request) >= CLIENT_ANSWER_HEAD_MIN) {
+        return true;
+    }
+    answer_problem(request, 431, "header_too_large", "Request Header Fields Too Large",
+                   "The request's header leaves no room for an answer's; send fewer or smaller "
+                   "header fields.",
+                   NULL, NULL);
+    return false;
+}
+
 bool request_begin(struct request *request, const char *url, const char *method,
                    const char *version)
 {
     request->stage = REQUEST_BODY;
     request->front->n_requests++;
     request->model_ref = front_model_get(request->front);
-    if (!check(request, url, method, version)) {
+    if (!check(request, url, method, version) || !leaves_room(request)) {
         return false;
     }
     if (request->has_body) {

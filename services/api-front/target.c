@@ -131,6 +131,9 @@ static enum target_verdict check_authority(const char *raw, size_t len, const ch
     while (end < len && raw[end] != '/' && raw[end] != '?' && raw[end] != '#') {
         end++;
     }
+    if (end < len && raw[end] == '#') {
+        return TARGET_BAD_CHARACTER;
+    }
     size_t authority = end - scheme;
     if (authority == 0 || memchr(raw + scheme, '@', authority) != NULL ||
         authority != strlen(host) || strncasecmp(raw + scheme, host, authority) != 0) {

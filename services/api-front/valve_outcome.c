@@ -12,6 +12,7 @@ enum breaker_outcome valve_classify(enum exchange_result result, unsigned status
         return BREAKER_TIMEOUT;
     case EXCHANGE_POOL_FULL:
     case EXCHANGE_CLIENT_GONE:
+    case EXCHANGE_HEAD_TOO_LARGE:
         return BREAKER_IGNORED;
     case EXCHANGE_CONNECT_FAILED:
     case EXCHANGE_RESET:

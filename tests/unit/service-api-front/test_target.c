@@ -37,6 +37,8 @@ static const struct example examples[] = {
     {"/a%5cb", "GET", "a", TARGET_ENCODED_SLASH, NULL, NULL},
     {"/a\\b", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},
     {"/a#b", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},
+    {"http://a#b", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},
+    {"http://a#", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},
     {"/a?b#c", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},
     {"/a?b\x01", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},
     {"/a%00", "GET", "a", TARGET_BAD_CHARACTER, NULL, NULL},

@@ -28,5 +28,6 @@ Test(valve, transport_ends)
 Test(valve, what_says_nothing_about_the_upstream_is_ignored)
 {
     cr_expect_eq(valve_classify(EXCHANGE_POOL_FULL, 0), BREAKER_IGNORED);
+    cr_expect_eq(valve_classify(EXCHANGE_HEAD_TOO_LARGE, 0), BREAKER_IGNORED);
     cr_expect_eq(valve_classify(EXCHANGE_CLIENT_GONE, 500), BREAKER_IGNORED);
 }
