@@ -358,7 +358,7 @@ def test_a_probe_held_up_by_its_client_goes_to_another_call(start, upstream):
     upstream.answer(OK)
     wait_until_due(suite)
     with begin_upload(suite, sent=100000):
-        wait_for(lambda: breaker(suite)["state"] == "HALF_OPEN", 5, "the upload to take the probe")
+        wait_for(lambda: breaker(suite)["state"] == "HALF-OPEN", 5, "the upload to take the probe")
         wait_for(lambda: suite.get("/a").status == 200, 5, "another probe")
         assert breaker(suite)["state"] == "CLOSED"
         assert breaker(suite)["inFlight"] == 1, "the upload keeps its share"
