@@ -398,8 +398,9 @@ void client_on_completed(void *cls, struct MHD_Connection *connection, void **co
     request_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK || client->farewell);
 }
 
-// libmicrohttpd does not report the end of a request whose header it could not take whole (no memory
-// for its cookies) nor refuse (no memory for that either): the end of the connection is its end.
+// libmicrohttpd does not report the end of a request whose header it could not take whole (no
+// memory for its cookies) nor refuse (no memory for that either): the end of the connection is its
+// end.
 static void end_unreported_request(struct client *client)
 {
     struct request *request = client->request;

@@ -14,8 +14,8 @@ bool request_begin(struct request *request, const char *url, const char *method,
                    const char *version);
 // A piece of the body; returns how much was taken (less than `len`: there is no room now).
 size_t request_body(struct request *request, const void *bytes, size_t len);
-// What still comes of the body is dropped: it is answered and no call takes the rest. An answer that
-// the upstream has begun does not mean that: it may be made of the body as it comes.
+// What still comes of the body is dropped: it is answered and no call takes the rest. An answer
+// that the upstream has begun does not mean that: it may be made of the body as it comes.
 bool request_drops_body(const struct request *request);
 // All of the request is here: walks the steps, unless a body did that already.
 void request_complete(struct request *request);

@@ -52,8 +52,8 @@ struct upstream_answer {
 // `text_max`: bound of all names and values together.
 void upstream_answer_init(struct upstream_answer *answer, struct arena *arena, size_t text_max,
                           bool head_request, upstream_body_fn *on_body, void *arg);
-// 0, -EBADMSG (not an HTTP/1.x answer, framed in two ways, or too many interim ones), -EMSGSIZE (head too large), -ENOMEM.
-// Bytes behind the end of the answer make the connection not reusable.
+// 0, -EBADMSG (not an HTTP/1.x answer, framed in two ways, or too many interim ones), -EMSGSIZE
+// (head too large), -ENOMEM. Bytes behind the end of the answer make the connection not reusable.
 int upstream_answer_feed(struct upstream_answer *answer, const char *bytes, size_t len);
 // The upstream has closed. 0 when that ends the answer properly, else -ECONNRESET.
 int upstream_answer_eof(struct upstream_answer *answer);
