@@ -165,14 +165,12 @@ enum exchange_result {
     EXCHANGE_FIRST_BYTE_TIMEOUT,
     EXCHANGE_IDLE_TIMEOUT,
     EXCHANGE_TOTAL_TIMEOUT,
-    EXCHANGE_RESET,      // connection lost before or within the answer
-    EXCHANGE_BAD_ANSWER, // not HTTP/1.1
-    // Its head does not fit beside the request's: that depends on the client too, so it is ignored
-    // by the breaker.
-    EXCHANGE_HEAD_TOO_LARGE,
-    EXCHANGE_POOL_FULL,   // refused here
-    EXCHANGE_NO_ADDRESS,  // name does not resolve
-    EXCHANGE_CLIENT_GONE, // ignored by the breaker
+    EXCHANGE_RESET,          // connection lost before or within the answer
+    EXCHANGE_BAD_ANSWER,     // not HTTP/1.1
+    EXCHANGE_HEAD_TOO_LARGE, // beside the request's, so of the client's making too: ignored
+    EXCHANGE_POOL_FULL,      // refused here
+    EXCHANGE_NO_ADDRESS,     // name does not resolve
+    EXCHANGE_CLIENT_GONE,    // ignored by the breaker
 };
 
 // Steps, in order (each in the file of its name).
