@@ -14,8 +14,8 @@ from support.upstream import OK, Upstream, response
 from support.wait import wait_for
 
 IS_SANITIZED = "asan" in os.environ.get("VALVECHAIN_BUILD", "")
-PIECE = bytes(range(256)) * 64
-PIECES = 40  # 640 KiB: more than a ring and more than BODY_DISCARD_BYTES
+PIECE = bytes(range(256)) * 320  # more than the 64 KiB that are read ahead of the call
+PIECES = 8  # 640 KiB: more than a ring and more than BODY_DISCARD_BYTES
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -174,7 +174,7 @@ def test_a_slow_client_is_no_timeout_of_the_upstream():
         with start(config=config, BODY_MIN_RATE=0) as front:
             for _ in range(3):
                 with raw_http.Connection(front.port) as connection:
-                    connection.send(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 200002\r\n\r\nhi")
+                    connection.send(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"h" * 80000)
                     answer = connection.read_response()
                     assert (answer.status, answer.json()["code"]) == (408, "body_too_slow")
             assert front.get("/a").status == 200  # the breaker is closed
@@ -242,22 +242,3 @@ def test_no_memory_for_a_body_is_503_and_no_cut_answer():
             assert front.request("POST", "/a", [framing], body).status == 503
         resource.prlimit(pid, resource.RLIMIT_AS, before)
         assert front.get("/a").body == b"ok"
-
-
-def test_an_upstream_that_speaks_first_answers_nothing(tmp_path):
-    """The head waits a tick for the body's first byte, so the unasked bytes are there before it is sent; not
-    on every try of a busy machine."""
-    with socket.socket(socket.AF_UNIX) as listener, start(f"unix:{tmp_path}/up") as front:
-        listener.bind(f"{tmp_path}/up")
-        listener.listen(16)
-        listener.settimeout(10)
-        statuses = []
-        for _ in range(30):
-            with raw_http.Connection(front.port) as connection:
-                connection.send(b"PUT /put HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
-                upstream, _ = listener.accept()
-                with upstream:
-                    upstream.sendall(response(body=b"unasked"))
-                    connection.send(b"hi")
-                    statuses.append(connection.read_response().status)
-        assert 502 in statuses

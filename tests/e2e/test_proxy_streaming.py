@@ -281,7 +281,8 @@ def test_a_kept_connection_that_was_reset_costs_no_request(front, upstream):
 
     upstream.answer(answer_and_reset)
     for number in range(60):
-        method, body = ((b"GET", b""), (b"PUT", b"x" * 3000), (b"POST", b"hi"))[number % 3]
+        # No POST: once it is written, a reset that comes at the same moment must not repeat it.
+        method, body = ((b"GET", b""), (b"PUT", b"x" * 3000))[number % 2]
         with raw_http.Connection(front.port) as connection:
             connection.send(method + b" /r HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             assert connection.read_response().status == 200
