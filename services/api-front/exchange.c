@@ -67,6 +67,7 @@ static int build_head(struct exchange *x)
                                                 : x->pool->endpoints[0].host_header,
         .peer = peer,
         .peer_is_proxy = request->identity.peer_is_proxy,
+        .peer_may_claim = request->identity.peer_may_claim,
         .tls = client_is_tls(request->client),
         .request_id = request->request_id,
         .headers = request->headers,

@@ -148,3 +148,25 @@ bool forwarded_client_rfc7239(const struct address *peer, const char *values,
     chain_split(values, quotes_balance(values), &chain);
     return walk(peer, &chain, trusted, rfc7239_address, ret_client);
 }
+
+enum forwarded_both forwarded_client_both(const struct address *peer, const char *xff,
+                                          const char *rfc7239, const struct cidr_list *trusted,
+                                          struct address *ret_client)
+{
+    struct address by_xff;
+    struct address by_rfc7239;
+    bool xff_known = forwarded_client_xff(peer, xff, trusted, &by_xff);
+    bool rfc7239_known = forwarded_client_rfc7239(peer, rfc7239, trusted, &by_rfc7239);
+    if (memcmp(&by_xff, &by_rfc7239, sizeof(by_xff)) == 0) {
+        *ret_client = by_xff;
+        return xff_known && rfc7239_known ? FORWARDED_BOTH_KNOWN : FORWARDED_BOTH_UNCERTAIN;
+    }
+    bool xff_ends_at_ours = cidr_list_has(trusted, &by_xff);
+    bool rfc7239_ends_at_ours = cidr_list_has(trusted, &by_rfc7239);
+    if (!xff_known || !rfc7239_known || xff_ends_at_ours == rfc7239_ends_at_ours) {
+        *ret_client = *peer;
+        return FORWARDED_BOTH_DIFFER;
+    }
+    *ret_client = xff_ends_at_ours ? by_rfc7239 : by_xff;
+    return FORWARDED_BOTH_KNOWN;
+}

@@ -16,4 +16,16 @@ bool forwarded_client_xff(const struct address *peer, const char *values,
 bool forwarded_client_rfc7239(const struct address *peer, const char *values,
                               const struct cidr_list *trusted, struct address *ret_client);
 
+enum forwarded_both {
+    FORWARDED_BOTH_KNOWN,     // one client
+    FORWARDED_BOTH_UNCERTAIN, // one, but an element was no address (see above)
+    FORWARDED_BOTH_DIFFER,    // *ret_client is the peer
+};
+// Both fields came with one request, and nobody said which of them our proxies write: the client
+// may have written the other. They agree when they name one address; one whose list ends at a proxy
+// of ours (written by the last proxies of a chain only) says nothing against the other.
+enum forwarded_both forwarded_client_both(const struct address *peer, const char *xff,
+                                          const char *rfc7239, const struct cidr_list *trusted,
+                                          struct address *ret_client);
+
 #endif

@@ -95,6 +95,25 @@ static void note_untrusted_forwarding(struct request *request)
              LSTR("peer", peer));
 }
 
+// Nobody knows which of the two the client made up: the proxy itself is counted, no door opens.
+static void resolve_by_both(struct request *request)
+{
+    struct identity *identity = &request->identity;
+    char xff[FORWARDED_VALUES_MAX];
+    char rfc7239[FORWARDED_VALUES_MAX];
+    (void)join_header(request, "x-forwarded-for", xff);
+    (void)join_header(request, "forwarded", rfc7239);
+    enum forwarded_both both = forwarded_client_both(
+        &identity->peer, xff, rfc7239, &request->valves->trusted_proxies, &identity->client);
+    identity->client_uncertain = both != FORWARDED_BOTH_KNOWN;
+    if (both == FORWARDED_BOTH_DIFFER) {
+        counters_add(request->valves, METRIC_INDEX_forwarded_differ, 1);
+        valves_security_event(request, "forwarded_differ",
+                              "X-Forwarded-For and Forwarded name different clients; set "
+                              "FORWARDED_BY to the one that your proxies write");
+    }
+}
+
 static void resolve_client(struct request *request, const struct identity_headers *headers)
 {
     struct identity *identity = &request->identity;
@@ -109,6 +128,10 @@ static void resolve_client(struct request *request, const struct identity_header
         return;
     }
     int by = valves_front_params(valves)->forwarded_by;
+    if (by == FORWARDED_BY_AUTO && headers->xff != NULL && headers->forwarded != NULL) {
+        resolve_by_both(request);
+        return;
+    }
     char values[FORWARDED_VALUES_MAX];
     if (by != FORWARDED_BY_FORWARDED && join_header(request, "x-forwarded-for", values))
         identity->client_uncertain = !forwarded_client_xff(
@@ -141,7 +164,9 @@ static void resolve_header_claims(struct request *request, const struct identity
     const struct http_header *key = headers->api_key;
     if (tier == NULL && region == NULL && key == NULL)
         return;
-    if (!cidr_list_has(&request->valves->trusted_claims, &request->identity.peer)) {
+    request->identity.peer_may_claim =
+        cidr_list_has(&request->valves->trusted_claims, &request->identity.peer);
+    if (!request->identity.peer_may_claim) {
         counters_add(request->valves, METRIC_INDEX_claims_untrusted, 1);
         return;
     }

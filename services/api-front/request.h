@@ -37,8 +37,9 @@ struct identity {
     struct address client;       // real client, by TRUSTED_PROXIES
     struct address peer;         // who holds the connection
     bool peer_is_proxy;          // forwarding headers of this peer count
+    bool peer_may_claim;         // claims in headers of this peer count; known when it made some
     bool forwarded_by_untrusted; // such headers came from a peer that is not trusted
-    bool client_uncertain; // a trusted peer's header names no address: `client` is the last proxy
+    bool client_uncertain; // a trusted peer's headers name no one address: `client` is a proxy
     char subject_text[SUBJECT_MAX];
     const char *subject; // verified subject (subject_text), NULL: none
     size_t subject_len;

@@ -1,13 +1,16 @@
 #include "upstream_header.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 
 struct writer {
     char *at, *end;
+    unsigned seen; // kinds of headers that are there, as bits
 };
 
 static void put(struct writer *w, const char *text, size_t len)
@@ -38,33 +41,112 @@ size_t upstream_header_bound(const struct upstream_header *header)
     return bytes;
 }
 
-enum kind { KIND_PASS, KIND_DROP, KIND_XFF, KIND_PROTO, KIND_HOST, KIND_FORWARDED };
+enum kind {
+    KIND_PASS,
+    KIND_READ, // the gateway reads it, too
+    KIND_DROP, // written anew, or for the connection only
+    KIND_XFF,
+    KIND_PROTO,
+    KIND_HOST,
+    KIND_FORWARDED,
+    KIND_OF_PROXY, // what only a proxy knows
+    KIND_CLAIM,
+};
 
-static enum kind kind_of(const struct http_header *h)
-{
-    static const struct {
-        const char *name;
-        enum kind kind;
-    } special[] = {
-        {"host", KIND_DROP},
-        {"content-length", KIND_DROP},
-        {"expect", KIND_DROP},
-        {"proxy", KIND_DROP},
-        {"x-request-id", KIND_DROP},
-        {"x-forwarded-for", KIND_XFF},
-        {"x-forwarded-proto", KIND_PROTO},
-        {"x-forwarded-host", KIND_HOST},
-        {"forwarded", KIND_FORWARDED},
-    };
-    if (h->name_len == 0 || strchr("hcepxfHCEPXF", h->name[0]) == NULL) {
-        return http_is_hop_by_hop(h->name, h->name_len) ? KIND_DROP : KIND_PASS;
+#define FORWARDED_FAMILY "x-forwarded-"
+#define NAME_MAX_BYTES   24 // of those below
+
+static const struct special {
+    const char *name;
+    size_t len;
+    enum kind kind;
+} specials[] = {
+#define SPECIAL(name, kind)                                                                        \
+    {                                                                                              \
+        name, sizeof(name) - 1, kind                                                               \
     }
-    for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
-        if (http_name_is(h->name, h->name_len, special[i].name)) {
-            return special[i].kind;
+    SPECIAL("host", KIND_DROP),
+    SPECIAL("content-length", KIND_DROP),
+    SPECIAL("expect", KIND_DROP),
+    SPECIAL("proxy", KIND_DROP),
+    SPECIAL("x-request-id", KIND_DROP),
+    SPECIAL("x-forwarded-for", KIND_XFF),
+    SPECIAL("x-forwarded-proto", KIND_PROTO),
+    SPECIAL("x-forwarded-host", KIND_HOST),
+    SPECIAL("forwarded", KIND_FORWARDED),
+    SPECIAL("x-api-tier", KIND_CLAIM),
+    SPECIAL("x-region", KIND_CLAIM),
+    SPECIAL("x-api-key", KIND_READ),
+    // Other names for the client's address, scheme, host and target that backends believe.
+    SPECIAL("x-forwarded", KIND_OF_PROXY),
+    SPECIAL("forwarded-for", KIND_OF_PROXY),
+    SPECIAL("x-real-ip", KIND_OF_PROXY),
+    SPECIAL("client-ip", KIND_OF_PROXY),
+    SPECIAL("x-client-ip", KIND_OF_PROXY),
+    SPECIAL("x-cluster-client-ip", KIND_OF_PROXY),
+    SPECIAL("true-client-ip", KIND_OF_PROXY),
+    SPECIAL("cf-connecting-ip", KIND_OF_PROXY),
+    SPECIAL("fastly-client-ip", KIND_OF_PROXY),
+    SPECIAL("x-original-for", KIND_OF_PROXY),
+    SPECIAL("x-original-forwarded-for", KIND_OF_PROXY),
+    SPECIAL("x-original-host", KIND_OF_PROXY),
+    SPECIAL("x-original-proto", KIND_OF_PROXY),
+    SPECIAL("x-original-url", KIND_OF_PROXY),
+    SPECIAL("x-rewrite-url", KIND_OF_PROXY),
+    SPECIAL("x-host", KIND_OF_PROXY),
+    SPECIAL("x-scheme", KIND_OF_PROXY),
+    SPECIAL("x-url-scheme", KIND_OF_PROXY),
+    SPECIAL("front-end-https", KIND_OF_PROXY),
+#undef SPECIAL
+};
+
+static enum kind kind_of_name(const char *name, size_t len)
+{
+    // Most headers are told apart by their first letter alone.
+    bool may_be = len > 0 && strchr("hcepxftHCEPXFT", name[0]) != NULL;
+    for (size_t i = 0; may_be && i < sizeof(specials) / sizeof(specials[0]); i++) {
+        if (len == specials[i].len && strncasecmp(name, specials[i].name, len) == 0) {
+            return specials[i].kind;
         }
     }
-    return http_is_hop_by_hop(h->name, h->name_len) ? KIND_DROP : KIND_PASS;
+    size_t family = sizeof(FORWARDED_FAMILY) - 1;
+    if (len > family && strncasecmp(name, FORWARDED_FAMILY, family) == 0) {
+        return KIND_OF_PROXY;
+    }
+    return http_is_hop_by_hop(name, len) ? KIND_DROP : KIND_PASS;
+}
+
+// CGI and what learned from it (WSGI, Rack, PHP) turn '-' into '_', some of them all that is no
+// letter and no digit, so that X_Forwarded_For is X-Forwarded-For there.
+static enum kind kind_of(const struct http_header *h)
+{
+    char plain[NAME_MAX_BYTES + 1];
+    size_t n = h->name_len < sizeof(plain) ? h->name_len : sizeof(plain);
+    bool disguised = false;
+    for (size_t i = 0; i < n; i++) {
+        bool is_alnum = isalnum((unsigned char)h->name[i]) != 0;
+        disguised = disguised || !(is_alnum || h->name[i] == '-');
+        plain[i] = is_alnum ? h->name[i] : '-';
+    }
+    if (!disguised) {
+        return kind_of_name(h->name, h->name_len);
+    }
+    return kind_of_name(plain, n) == KIND_PASS ? KIND_PASS : KIND_DROP;
+}
+
+static bool passes(const struct upstream_header *header, enum kind kind)
+{
+    switch (kind) {
+    case KIND_PASS:
+    case KIND_READ:
+        return true;
+    case KIND_OF_PROXY:
+        return header->peer_is_proxy;
+    case KIND_CLAIM:
+        return header->peer_may_claim;
+    default:
+        return false;
+    }
 }
 
 static void put_request_line(struct writer *w, const struct upstream_header *header)
@@ -101,7 +183,8 @@ static void put_request_line(struct writer *w, const struct upstream_header *hea
 // The values of a forwarding header joined, ready for our own element.
 static void put_earlier(struct writer *w, const struct upstream_header *header, enum kind kind)
 {
-    for (size_t i = 0; header->peer_is_proxy && i < header->n_headers; i++) {
+    bool looked_for = header->peer_is_proxy && (w->seen & (1U << kind)) != 0;
+    for (size_t i = 0; looked_for && i < header->n_headers; i++) {
         const struct http_header *h = &header->headers[i];
         if (h->value_len > 0 && kind_of(h) == kind) {
             put(w, h->value, h->value_len);
@@ -114,7 +197,8 @@ static void put_earlier(struct writer *w, const struct upstream_header *header, 
 static void put_first(struct writer *w, const struct upstream_header *header, enum kind kind,
                       const char *own)
 {
-    for (size_t i = 0; header->peer_is_proxy && i < header->n_headers; i++) {
+    bool looked_for = header->peer_is_proxy && (w->seen & (1U << kind)) != 0;
+    for (size_t i = 0; looked_for && i < header->n_headers; i++) {
         const struct http_header *h = &header->headers[i];
         if (h->value_len > 0 && kind_of(h) == kind) {
             put(w, h->value, h->value_len);
@@ -159,7 +243,9 @@ size_t upstream_header_write(const struct upstream_header *header, char *out, si
     put_request_line(&w, header);
     for (size_t i = 0; i < header->n_headers; i++) {
         const struct http_header *h = &header->headers[i];
-        if (kind_of(h) == KIND_PASS &&
+        enum kind kind = kind_of(h);
+        w.seen |= 1U << kind;
+        if (passes(header, kind) &&
             !(named &&
               http_connection_names(header->headers, header->n_headers, h->name, h->name_len))) {
             put(&w, h->name, h->name_len);

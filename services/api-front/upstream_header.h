@@ -2,7 +2,10 @@
 // framing survives, so what libmicrohttpd joined silently cannot appear there.
 //
 //   removed    hop-by-hop headers, those named in Connection, Expect (answered here), Host,
-//              Content-Length and Transfer-Encoding (written anew), Proxy (httpoxy)
+//              Content-Length and Transfer-Encoding (written anew), Proxy (httpoxy); from a peer
+//              that is no trusted proxy other names for what a proxy knows (X-Real-IP and all of
+//              X-Forwarded-*); from one that is not trusted for claims X-API-Tier and X-Region;
+//              from everybody what a CGI backend would take for any of all these (X_Forwarded_For)
 //   appended   X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Forwarded (RFC 7239). From a
 //              peer that is no trusted proxy, what it sent of these is dropped first.
 //   set        X-Request-Id
@@ -29,6 +32,7 @@ struct upstream_header {
     const char *host;    // Host to send
     const char *peer;    // text of the peer's address
     bool peer_is_proxy;  // its forwarding headers are continued
+    bool peer_may_claim; // its X-API-Tier and X-Region pass
     bool tls;            // the client came by TLS
     const char *request_id;
     const struct http_header *headers;

@@ -94,6 +94,26 @@ def test_each_client_address_has_its_own_allowance(start):
     assert spend(suite, {"X-Forwarded-For": "2001:db8:1:2::9"}) == 0, "one /56"
 
 
+def test_two_forwarding_headers_that_differ_are_not_believed(start):
+    suite = start()
+    assert suite.get("/metrics", {"X-Forwarded-For": "10.1.2.3", "Forwarded": "for=10.1.2.3"}).status == 200
+    passed = [suite.get("/a", {"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": "for=198.51.100.7"}).status
+              for number in range(5)]
+    assert passed == [200] * 3 + [429] * 2, "all count for the proxy's address"
+    assert suite.get("/metrics", {"X-Forwarded-For": "10.1.2.3", "Forwarded": "for=203.0.113.1"}).status == 403
+    assert suite.metrics().sum("valvechain_forwarded_differ_total") == 6
+    event = suite["api-front"].wait_event("security")
+    assert event["kind"] == "forwarded_differ" and "FORWARDED_BY" in event["detail"]
+
+
+def test_forwarded_by_says_which_header_counts(start):
+    suite = start(FORWARDED_BY="forwarded")
+    both = {"X-Forwarded-For": "203.0.113.1", "Forwarded": "for=203.0.113.2"}
+    assert spend(suite, both) == 3
+    assert spend(suite, {"Forwarded": "for=203.0.113.2"}) == 0
+    assert suite.metrics().sum("valvechain_forwarded_differ_total") == 0
+
+
 def test_forwarding_headers_of_untrusted_peers_change_nothing(start):
     suite = start(TRUSTED_PROXIES="10.9.9.9")
     passed = 0

@@ -91,3 +91,41 @@ Test(forwarded, an_open_quote_swallows_nothing)
     expect(true, "loopback", "for=\"6.6.6.6, for=192.0.2.43", "192.0.2.43", true);
     expect(true, "loopback", "for=\"6.6.6.6\\, for=\"[2001:db8::1]\"", "2001:db8::1", true);
 }
+
+static void expect_both(const char *trusted, const char *xff, const char *rfc7239,
+                        const char *client, enum forwarded_both both)
+{
+    struct fixture fixture = setup(trusted);
+    struct address found;
+    enum forwarded_both got =
+        forwarded_client_both(&fixture.peer, xff, rfc7239, &fixture.trusted, &found);
+    char text[ADDRESS_TEXT_MAX];
+    address_format(&found, text);
+    cr_expect_str_eq(text, client, "%s / %s: %s instead of %s", xff, rfc7239, text, client);
+    cr_expect_eq(got, both, "%s / %s", xff, rfc7239);
+    cidr_list_fini(&fixture.trusted);
+}
+
+Test(forwarded, both_fields_must_name_one_client)
+{
+    expect_both("loopback", "203.0.113.9", "for=203.0.113.9", "203.0.113.9", FORWARDED_BOTH_KNOWN);
+    expect_both("loopback", "6.6.6.6, 203.0.113.9", "for=203.0.113.9", "203.0.113.9",
+                FORWARDED_BOTH_KNOWN);
+    // Either may be the one that the client wrote.
+    expect_both("loopback", "203.0.113.9", "for=6.6.6.6", "127.0.0.1", FORWARDED_BOTH_DIFFER);
+    expect_both("loopback", "6.6.6.6", "for=203.0.113.9", "127.0.0.1", FORWARDED_BOTH_DIFFER);
+    expect_both("loopback", "203.0.113.9", "for=unknown", "127.0.0.1", FORWARDED_BOTH_DIFFER);
+    expect_both("loopback", "unknown", "for=unknown", "127.0.0.1", FORWARDED_BOTH_UNCERTAIN);
+}
+
+Test(forwarded, a_list_that_ends_at_our_own_proxy_contradicts_nobody)
+{
+    // The first proxy writes X-Forwarded-For only, the second both, and the other way round.
+    const char *trusted = "loopback,10.0.0.0/8";
+    expect_both(trusted, "203.0.113.9, 10.0.0.1", "for=10.0.0.1", "203.0.113.9",
+                FORWARDED_BOTH_KNOWN);
+    expect_both(trusted, "10.0.0.1", "for=203.0.113.9, for=10.0.0.1", "203.0.113.9",
+                FORWARDED_BOTH_KNOWN);
+    expect_both(trusted, "10.0.0.2", "for=10.0.0.1", "127.0.0.1", FORWARDED_BOTH_DIFFER);
+    expect_both(trusted, "203.0.113.9", "", "203.0.113.9", FORWARDED_BOTH_KNOWN);
+}

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,6 +156,96 @@ Test(upstream_header, forgets_what_a_stranger_says)
     cr_assert_null(strstr(text, "public.example"));
     cr_assert_not_null(strstr(text, "X-Forwarded-Proto: http\r\n"));
     free(text);
+}
+
+// What a CGI backend would read as one of ours, spelt as none of them.
+static const struct http_header disguised[] = {
+    H("X_Forwarded_For", "6.6.6.6"),
+    H("X-Forwarded_For", "6.6.6.6"),
+    H("x_forwarded_proto", "6.6.6.6"),
+    H("X_Forwarded_Host", "6.6.6.6"),
+    H("X_Forwarded_Anything", "6"),
+    H("Content_Length", "6"),
+    H("Transfer_Encoding", "6"),
+    H("Keep_Alive", "6"),
+    H("Proxy_Authorization", "6"),
+    H("X_Request_Id", "6"),
+    H("X_Real_IP", "6"),
+    H("X_API_Tier", "6"),
+    H("X_Api_Key", "6"),
+    H("X_Region", "6"),
+    H("X.Forwarded.For", "6"),
+    H("X-Original_Forwarded_For", "6"),
+    H("HTTP2_Settings", "6"),
+    H("X_Forwarded", "6"),
+};
+
+Test(upstream_header, drops_names_that_a_cgi_backend_takes_for_others)
+{
+    for (size_t i = 0; i < sizeof(disguised) / sizeof(disguised[0]); i++) {
+        struct upstream_header header = plain();
+        header.headers = &disguised[i];
+        header.n_headers = 1;
+        header.peer_is_proxy = header.peer_may_claim = true; // not even from our own proxies
+        char *text = write_head(&header);
+        cr_expect_null(strstr(text, disguised[i].name), "%s", disguised[i].name);
+        cr_expect_null(strstr(text, "6.6.6.6"), "%s", disguised[i].name);
+        free(text);
+    }
+}
+
+Test(upstream_header, keeps_other_names_with_underscores)
+{
+    static const struct http_header headers[] = {
+        H("user_id", "1"),
+        H("X_Custom_Header_That_Is_Longer_Than_Any_Of_Ours", "2"),
+        H("_", "3"),
+        H("X_Forwarding", "4"),
+    };
+    struct upstream_header header = plain();
+    header.headers = headers;
+    header.n_headers = 4;
+    char *text = write_head(&header);
+    cr_assert_not_null(strstr(text, "\r\nuser_id: 1\r\n"
+                                    "X_Custom_Header_That_Is_Longer_Than_Any_Of_Ours: 2\r\n"
+                                    "_: 3\r\nX_Forwarding: 4\r\n"));
+    free(text);
+}
+
+static const struct http_header of_proxies[] = {
+    H("X-Real-IP", "6"),        H("X-Forwarded-Port", "6"),   H("X-Forwarded-Ssl", "6"),
+    H("X-Forwarded-User", "6"), H("X-Forwarded-Prefix", "6"), H("X-Client-IP", "6"),
+    H("True-Client-IP", "6"),   H("X-Original-URL", "6"),     H("x-rewrite-url", "6"),
+    H("Front-End-Https", "6"),  H("CF-Connecting-IP", "6"),   H("Forwarded-For", "6"),
+};
+static const struct http_header claims[] = {H("X-API-Tier", "6"), H("X-Region", "6")};
+
+static void expect_only_when(const struct http_header *h, bool proxy, bool claimant, bool passes)
+{
+    struct upstream_header header = plain();
+    header.headers = h;
+    header.n_headers = 1;
+    header.peer_is_proxy = proxy;
+    header.peer_may_claim = claimant;
+    char *text = write_head(&header);
+    char line[64];
+    snprintf(line, sizeof(line), "\r\n%s: %s\r\n", h->name, h->value);
+    cr_expect_eq(strstr(text, line) != NULL, passes, "%s", h->name);
+    free(text);
+}
+
+Test(upstream_header, passes_what_proxies_know_and_claims_from_those_trusted_for_them)
+{
+    for (size_t i = 0; i < sizeof(of_proxies) / sizeof(of_proxies[0]); i++) {
+        expect_only_when(&of_proxies[i], false, true, false);
+        expect_only_when(&of_proxies[i], true, false, true);
+    }
+    for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
+        expect_only_when(&claims[i], true, false, false);
+        expect_only_when(&claims[i], false, true, true);
+    }
+    static const struct http_header key = H("X-API-Key", "6"); // the backend's to judge
+    expect_only_when(&key, false, false, true);
 }
 
 Test(upstream_header, frames_the_body_anew)
