@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -213,18 +214,38 @@ static void add_to_text(void *arg, const char *name, const char *value)
     strbuf_printf(arg, "%s: %s\r\n", name, value);
 }
 
-size_t answer_raw(const struct request *request, char *out, size_t cap)
+// A complete answer of the upstream's in one piece. False: it is not.
+static bool whole_body_of_upstream(const struct request *request, struct iovec *ret_body)
 {
-    const char *body = request->answer_body;
-    size_t body_len = request->answer_body_len;
-    if (request->source == ANSWER_UPSTREAM) {
-        struct iovec pieces[2];
-        int n = body_peek(&request->exchange->in, pieces);
-        if (!request->exchange->answer.complete || request->exchange->broken || n > 1) {
-            return 0;
-        }
-        body = n == 0 ? "" : pieces[0].iov_base;
-        body_len = n == 0 ? 0 : pieces[0].iov_len;
+    const struct exchange *x = request->exchange;
+    struct iovec pieces[2] = {0};
+    if (!x->answer.complete || x->broken || body_peek(&x->in, pieces) > 1) {
+        return false;
+    }
+    *ret_body = pieces[0];
+    return true;
+}
+
+// The length to state; UINT64_MAX: none. 1xx and 204 have no such header at all (RFC 9110 8.6); of
+// HEAD and 304 it is that of the body which GET would have got.
+static uint64_t length_to_state(const struct request *request, size_t body_len)
+{
+    if (request->status < 200 || request->status == 204) {
+        return UINT64_MAX;
+    }
+    bool upstreams = request->source == ANSWER_UPSTREAM;
+    if (upstreams && request->exchange->answer.framing == ANSWER_NO_BODY) {
+        return request->exchange->answer.length;
+    }
+    return body_len;
+}
+
+size_t answer_raw(struct request *request, char *out, size_t cap)
+{
+    struct iovec body = {.iov_base = (void *)(uintptr_t)request->answer_body,
+                         .iov_len = request->answer_body_len};
+    if (request->source == ANSWER_UPSTREAM && !whole_body_of_upstream(request, &body)) {
+        return 0;
     }
     char date[40];
     time_t now = time(NULL);
@@ -234,12 +255,20 @@ size_t answer_raw(const struct request *request, char *out, size_t cap)
     strbuf_printf(&text, "HTTP/1.1 %u %s\r\nDate: %s\r\n", request->status,
                   MHD_get_reason_phrase_for(request->status), date);
     each_header(request, add_to_text, &text);
-    strbuf_printf(&text, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body_len);
-    if (request->method_bit != HTTP_HEAD) {
-        strbuf_append(&text, body, body_len);
+    uint64_t length = length_to_state(request, body.iov_len);
+    if (length != UINT64_MAX) {
+        strbuf_printf(&text, "Content-Length: %" PRIu64 "\r\n", length);
+    }
+    strbuf_puts(&text, "Connection: close\r\n\r\n");
+    bool bodyless =
+        request->method_bit == HTTP_HEAD || request->status == 204 || request->status == 304;
+    body.iov_len = bodyless ? 0 : body.iov_len;
+    if (body.iov_len > 0) {
+        strbuf_append(&text, body.iov_base, body.iov_len);
     }
     size_t len = strbuf_ok(&text) && text.len <= cap ? text.len : 0;
     memcpy(out, strbuf_text(&text), len);
+    request->bytes_out = body.iov_len;
     strbuf_fini(&text);
     return len;
 }

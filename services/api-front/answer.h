@@ -16,6 +16,6 @@ struct MHD_Response *answer_response(struct request *request, bool closing);
 // The prepared answer as bytes for the wire, with Connection: close; for when libmicrohttpd cannot
 // take it because the request's body is not over. Only for answers of ours and complete ones of the
 // upstream. Length, 0 when it does not fit.
-size_t answer_raw(const struct request *request, char *out, size_t cap);
+size_t answer_raw(struct request *request, char *out, size_t cap);
 
 #endif

@@ -163,7 +163,6 @@ static bool say_farewell(struct client *client)
         shutdown(client->fd, SHUT_WR);
     }
     request->queued = true;
-    request->bytes_out = request->answer_body_len;
     client->farewell = true;
     client->cut_at_ms = front_now_ms(front) + FAREWELL_MS;
     resume(client);

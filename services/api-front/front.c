@@ -234,15 +234,16 @@ int front_setup(struct service *service, void **ret_state)
     return 0;
 }
 
-static int reload_tls(struct front *front, const struct front_params *params)
+// *ret_pair is NULL where clients come without TLS.
+static int load_pair(struct front *front, const struct front_params *params,
+                     struct tls_pair **ret_pair)
 {
-    struct listener_tls *tls = front->listener->tls;
-    if (tls == NULL) {
+    *ret_pair = NULL;
+    if (front->listener->tls == NULL) {
         return 0;
     }
     struct problems problems = PROBLEMS_INIT;
-    int r =
-        listener_tls_reload(tls, params->tls_cert, params->tls_key, front_now_ms(front), &problems);
+    int r = tls_pair_load(params->tls_cert, params->tls_key, &problems, ret_pair);
     for (size_t i = 0; i < problems.n; i++) {
         log_error("listener.tls", problems.items[i]);
     }
@@ -259,11 +260,17 @@ int front_reload(struct service *service, void *state)
         return r;
     }
     const struct front_params *params = service->params[FRONT_GROUP_FRONT];
-    r = reload_tls(front, params);
+    struct tls_pair *pair = NULL;
+    r = load_pair(front, params, &pair);
     r = r < 0 ? r : valves_reload(front->valves);
     if (r < 0) {
+        tls_pair_destroy(&pair);
         front_model_put(&fresh);
         return r;
+    }
+    // Nothing can fail any more: all of it is the new one's from here on, or, above, nothing was.
+    if (pair != NULL) {
+        listener_tls_replace(front->listener->tls, pair, front_now_ms(front));
     }
     front->params = params;
     front_model_put(&front->model_ref);

@@ -9,8 +9,13 @@
 
 static struct listener_tls *in_use;
 
-static void pair_destroy(struct tls_pair *pair)
+void tls_pair_destroy(struct tls_pair **pair_p)
 {
+    struct tls_pair *pair = *pair_p;
+    *pair_p = NULL;
+    if (pair == NULL) {
+        return;
+    }
     for (unsigned i = 0; i < pair->n_chain; i++) {
         gnutls_pcert_deinit(&pair->chain[i]);
     }
@@ -90,8 +95,8 @@ static int check_match(const struct tls_pair *pair, const char *cert_path,
     return 0;
 }
 
-static int pair_load(const char *cert_path, const char *key_path, struct problems *problems,
-                     struct tls_pair **ret_pair)
+int tls_pair_load(const char *cert_path, const char *key_path, struct problems *problems,
+                  struct tls_pair **ret_pair)
 {
     struct tls_pair *pair = calloc(1, sizeof(*pair));
     if (pair == NULL) {
@@ -102,7 +107,7 @@ static int pair_load(const char *cert_path, const char *key_path, struct problem
     r = r < 0 ? r : key;
     r = r < 0 ? r : check_match(pair, cert_path, problems);
     if (r < 0) {
-        pair_destroy(pair);
+        tls_pair_destroy(&pair);
         return r;
     }
     *ret_pair = pair;
@@ -116,7 +121,7 @@ int listener_tls_create(const char *cert_path, const char *key_path, struct prob
     if (tls == NULL) {
         return -ENOMEM;
     }
-    int r = pair_load(cert_path, key_path, problems, &tls->current);
+    int r = tls_pair_load(cert_path, key_path, problems, &tls->current);
     if (r < 0) {
         free(tls);
         return r;
@@ -125,14 +130,8 @@ int listener_tls_create(const char *cert_path, const char *key_path, struct prob
     return 0;
 }
 
-int listener_tls_reload(struct listener_tls *tls, const char *cert_path, const char *key_path,
-                        uint64_t now_ms, struct problems *problems)
+void listener_tls_replace(struct listener_tls *tls, struct tls_pair *pair, uint64_t now_ms)
 {
-    struct tls_pair *pair;
-    int r = pair_load(cert_path, key_path, problems, &pair);
-    if (r < 0) {
-        return r;
-    }
     pair->older = tls->current;
     tls->current->retired_ms = now_ms;
     tls->current = pair;
@@ -143,9 +142,8 @@ int listener_tls_reload(struct listener_tls *tls, const char *cert_path, const c
             continue;
         }
         *link = old->older;
-        pair_destroy(old);
+        tls_pair_destroy(&old);
     }
-    return 0;
 }
 
 void listener_tls_destroy(struct listener_tls **tls)
@@ -159,7 +157,7 @@ void listener_tls_destroy(struct listener_tls **tls)
     while ((*tls)->current != NULL) {
         struct tls_pair *pair = (*tls)->current;
         (*tls)->current = pair->older;
-        pair_destroy(pair);
+        tls_pair_destroy(&pair);
     }
     free(*tls);
     *tls = NULL;

@@ -25,11 +25,14 @@ struct listener_tls {
 };
 
 // -EINVAL with a problem that names the file and the reason.
+int tls_pair_load(const char *cert_path, const char *key_path, struct problems *problems,
+                  struct tls_pair **ret_pair);
+void tls_pair_destroy(struct tls_pair **pair);
+// The same errors.
 int listener_tls_create(const char *cert_path, const char *key_path, struct problems *problems,
                         struct listener_tls **ret_tls);
-// Replaces the pair; on failure the old one stays.
-int listener_tls_reload(struct listener_tls *tls, const char *cert_path, const char *key_path,
-                        uint64_t now_ms, struct problems *problems);
+// Takes the pair over; new handshakes see it.
+void listener_tls_replace(struct listener_tls *tls, struct tls_pair *pair, uint64_t now_ms);
 void listener_tls_destroy(struct listener_tls **tls);
 // For MHD_OPTION_HTTPS_CERT_CALLBACK; its session pointer does not carry ours, so the process has
 // one current pair, set by this.

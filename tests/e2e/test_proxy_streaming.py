@@ -304,6 +304,26 @@ def test_an_early_answer_stops_the_body(front, upstream):
         assert connection.sock.recv(1) == b""
 
 
+@pytest.mark.parametrize("method, answer, length", [
+    ("PUT", b"HTTP/1.1 204 No Content\r\n\r\n", None),
+    ("PUT", b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", None),
+    ("PUT", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n", "77"),
+    ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", "77"),
+    ("HEAD", b"HTTP/1.1 403 Forbidden\r\n\r\n", None),
+    ("PUT", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", "2"),
+])
+def test_an_early_answer_states_the_length_it_has(front, upstream, method, answer, length):
+    """With so much of the body to come it is written past libmicrohttpd."""
+    upstream.answer(lambda _request, _connection: answer)
+    with raw_http.Connection(front.port) as connection:
+        connection.send(f"{method} /early HTTP/1.1\r\nHost: a\r\nContent-Length: 500000000\r\n\r\n".encode()
+                        + b"x" * 70000)
+        got = connection.read_response(method)
+        assert got.status == int(answer.split()[1])
+        assert got.header("Content-Length") == length and got.header("Transfer-Encoding") is None
+        assert connection.read_until_closed() == b"", "nothing behind the answer"
+
+
 def test_a_body_over_its_bound_is_413(upstream):
     upstream.answer(chunk_sink)
     env = {"UPSTREAM_URL": upstream.url, **ENV, "MAX_BODY_BYTES": 1000}
@@ -380,7 +400,7 @@ def test_tls_and_its_reload(upstream, tmp_path):
     upstream.answer(sink)
     make_certificate(tmp_path, "one.example")
     env = {"UPSTREAM_URL": upstream.url, **ENV, "TLS_CERT": f"{tmp_path}/cert.pem", "TLS_KEY": f"{tmp_path}/key.pem"}
-    suite = Suite(processes=("api-front",), env=env)
+    suite = Suite(processes=("api-front",), env=env, config={})
     suite.wait_ready = lambda seconds=20: None  # /readyz is asked for without TLS there
     with suite as front:
         def ask(name, body=b""):
@@ -389,11 +409,23 @@ def test_tls_and_its_reload(upstream, tmp_path):
                 connection.send(b"PUT /t HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 return connection.read_response()
 
+        def reload(config):
+            front.write_config({"parameters": config})
+            before = len(front["api-front"].events("config.reloaded")) + len(front["api-front"].events("config.refused"))
+            front["api-front"].signal(1)
+            wait_for(lambda: len(front["api-front"].events("config.reloaded")) +
+                     len(front["api-front"].events("config.refused")) > before, 10, "the reload")
+
         assert ask("one.example", b"x" * 200000).text == hashlib.sha256(b"x" * 200000).hexdigest()
         assert upstream.requests[-1].header("X-Forwarded-Proto") == "https"
+        first = (tmp_path / "cert.pem").read_text()
         make_certificate(tmp_path, "two.example")
-        front["api-front"].signal(1)
-        front["api-front"].wait_event("config.reloaded")
+        second = (tmp_path / "cert.pem").read_text()
+        reload({"SYSTEM_ALLOW": "nowhere"})  # refused: nothing of it is in force, the certificate neither
+        (tmp_path / "cert.pem").write_text(first)  # what `ask` believes
+        assert ask("one.example").status == 200
+        (tmp_path / "cert.pem").write_text(second)
+        reload({"SYSTEM_ALLOW": "loopback"})
         assert ask("two.example").status == 200
 
 
