@@ -8,16 +8,19 @@
 #include "token.h"
 #include "valves.h"
 
-#define METHODS 8 // bits of http_method_bit
-#define CLASSES 4 // 2xx to 5xx
-#define RESULTS (EXCHANGE_CLIENT_GONE + 1)
-#define SOURCES (ANSWER_FALLBACK + 1)
-#define TIERS   3
+#define METHODS     8 // bits of http_method_bit
+#define CLASSES     4 // 2xx to 5xx
+#define RESULTS     (EXCHANGE_CLIENT_GONE + 1)
+#define SOURCES     (ANSWER_FALLBACK + 1)
+#define TIERS       3
+#define ROUTE_OTHER 3 // index into routes: none, system, check, other come first
 
 static const char *const method_names[METHODS] = {"GET",    "HEAD",  "POST",    "PUT",
                                                   "DELETE", "PATCH", "OPTIONS", "OTHER"};
 static const char *const class_names[CLASSES] = {"2xx", "3xx", "4xx", "5xx"};
 static const char *const endpoint_type_names[] = {"api", "auth", "system"};
+static const char *const check_names[COUNTERS_CHECKS] = {"admitted", "denied", "bad", "bad_target",
+                                                         "forbidden"};
 const char *const answer_source_names[SOURCES] = {"upstream", "system", "gateway", "fallback"};
 const char *const exchange_result_names[RESULTS] = {
     [EXCHANGE_ANSWERED] = "answered",
@@ -53,15 +56,15 @@ struct counters {
     struct metric_set *metrics;
     bool collect;
     metric_id plain[FRONT_METRICS]; // 0 where the metric has labels
-    metric_id answers[SOURCES], tokens[TOKEN_RESULTS], admitted, denied, mock, error;
-    struct route_counters routes[COUNTERS_ROUTES_MAX + 3]; // none, system, other come first
+    metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS], admitted, denied,
+        mock, error;
+    struct route_counters routes[COUNTERS_ROUTES_MAX + ROUTE_OTHER + 1];
     size_t n_routes;
     struct upstream_counters upstreams[COUNTERS_UPSTREAMS_MAX + 1]; // other comes first
     size_t n_upstreams;
     struct policy_counters policies[LIMIT_POLICIES_MAX];
     size_t n_policies;
 };
-#define ROUTE_OTHER    2 // index into routes
 #define UPSTREAM_OTHER 0
 
 static metric_id reg(struct counters *counters, enum front_metric metric, const char *a,
@@ -128,12 +131,15 @@ int counters_create(struct metric_set *metrics, bool collect, struct counters **
             reg(counters, METRIC_INDEX_answers, answer_source_names[i], NULL, NULL);
     for (unsigned i = 0; i < TOKEN_RESULTS; i++)
         counters->tokens[i] = reg(counters, METRIC_INDEX_tokens, token_result_names[i], NULL, NULL);
+    for (unsigned i = 0; i < COUNTERS_CHECKS; i++)
+        counters->checks[i] = reg(counters, METRIC_INDEX_checks, check_names[i], NULL, NULL);
     counters->admitted = reg(counters, METRIC_INDEX_limit_decisions, "admitted", NULL, NULL);
     counters->denied = reg(counters, METRIC_INDEX_limit_decisions, "denied", NULL, NULL);
     counters->mock = reg(counters, METRIC_INDEX_fallbacks, "mock", NULL, NULL);
     counters->error = reg(counters, METRIC_INDEX_fallbacks, "error", NULL, NULL);
     add_route(counters, COUNTERS_ROUTE_NONE, HTTP_ANY);
     add_route(counters, COUNTERS_ROUTE_SYSTEM, HTTP_ANY);
+    add_route(counters, COUNTERS_ROUTE_CHECK, HTTP_ANY);
     add_route(counters, "other", HTTP_ANY);
     add_upstream(counters, "other");
     if (counters->n_routes != ROUTE_OTHER + 1 || counters->n_upstreams != UPSTREAM_OTHER + 1) {
@@ -177,7 +183,7 @@ void counters_add_model(struct counters *counters, const struct config_model *mo
     for (size_t i = 0; i < model->n_routes; i++) {
         const struct config_route *route = &model->routes[i];
         bool is_new = counters_route(counters, route->name) == &counters->routes[ROUTE_OTHER];
-        if (is_new && counters->n_routes < COUNTERS_ROUTES_MAX + 3)
+        if (is_new && counters->n_routes < COUNTERS_ROUTES_MAX + ROUTE_OTHER + 1)
             add_route(counters, route->name, route->methods);
     }
     for (size_t i = 0; i < model->n_upstreams; i++) {
@@ -268,6 +274,11 @@ void counters_fallback(struct valves *valves, const char *kind)
 {
     struct counters *counters = valves->counters;
     add(counters, strcmp(kind, "mock") == 0 ? counters->mock : counters->error, 1);
+}
+
+void counters_check(struct valves *valves, enum counters_check result)
+{
+    add(valves->counters, valves->counters->checks[result], 1);
 }
 
 void counters_token(struct valves *valves, unsigned token_result)

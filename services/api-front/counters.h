@@ -18,6 +18,16 @@
 // Route labels of requests that no route took.
 #define COUNTERS_ROUTE_SYSTEM "system"
 #define COUNTERS_ROUTE_NONE   "none"
+#define COUNTERS_ROUTE_CHECK  "check"
+
+enum counters_check { // results of checks at CHECK_ENDPOINT
+    COUNTERS_CHECK_ADMITTED,
+    COUNTERS_CHECK_DENIED,
+    COUNTERS_CHECK_BAD,
+    COUNTERS_CHECK_BAD_TARGET,
+    COUNTERS_CHECK_FORBIDDEN,
+    COUNTERS_CHECKS,
+};
 
 struct counters;
 
@@ -43,6 +53,7 @@ void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict);
 void counters_upstream_result(struct request *request, enum exchange_result result);
 void counters_fallback(struct valves *valves, const char *kind); // "mock", "error"
+void counters_check(struct valves *valves, enum counters_check result);
 void counters_token(struct valves *valves, unsigned token_result);
 
 extern const char *const exchange_result_names[EXCHANGE_CLIENT_GONE + 1];

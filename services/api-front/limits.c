@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "check.h"
 #include "counters.h"
 #include "ratelimit_fields.h"
 #include "request.h"
@@ -8,7 +9,7 @@
 
 #define PROBLEM_QUOTA "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-static void fill_facts(const struct request *request, struct limit_facts *facts)
+static void fill_facts(const struct request *request, uint32_t cost, struct limit_facts *facts)
 {
     const struct identity *identity = &request->identity;
     *facts = (struct limit_facts){
@@ -23,7 +24,7 @@ static void fill_facts(const struct request *request, struct limit_facts *facts)
         .tier = identity->tier,
         .tier_verified = identity->tier_verified,
         .region = identity->region,
-        .cost = 1,
+        .cost = cost,
     };
 }
 
@@ -80,7 +81,7 @@ static void add_fields(struct request *request, const struct ratelimit_item *ite
 }
 
 static enum step answer_denied(struct request *request, const struct ratelimit_item *items,
-                               size_t n)
+                               size_t n, unsigned status)
 {
     uint64_t retry_ns = request->limits.retry_after_ns;
     char seconds[24];
@@ -91,19 +92,19 @@ static enum step answer_denied(struct request *request, const struct ratelimit_i
     struct strbuf *members = &request->valves->scratch;
     strbuf_clear(members);
     ratelimit_problem_members(items, n, retry_ns, members);
-    return answer_problem(request, 429, "rate_limited", "Too Many Requests",
+    return answer_problem(request, status, "rate_limited", "Too Many Requests",
                           "A limit on requests is used up; violated-policies names it, and "
                           "retry-after says in how many seconds one request fits again.",
                           PROBLEM_QUOTA, strbuf_ok(members) ? strbuf_text(members) : NULL);
 }
 
-enum step limits_apply(struct request *request)
+enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_status)
 {
     struct valves *valves = request->valves;
     if (!valves_limits_params(valves)->enabled)
         return STEP_NEXT;
     struct limit_facts facts;
-    fill_facts(request, &facts);
+    fill_facts(request, cost, &facts);
     limit_decide(valves->limits, &facts, &request->limits);
     if (request->limits.generation != valves->limits_generation) {
         counters_add_policies(valves->counters, valves->limits);
@@ -114,5 +115,10 @@ enum step limits_apply(struct request *request)
     size_t n = fill_items(valves, &facts, &request->limits, items);
     if (n > 0)
         add_fields(request, items, n);
-    return request->limits.admitted ? STEP_NEXT : answer_denied(request, items, n);
+    return request->limits.admitted ? STEP_NEXT : answer_denied(request, items, n, denied_status);
+}
+
+enum step limits_apply(struct request *request)
+{
+    return limits_ask(request, 1, 429);
 }

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "base/clock.h"
+#include "check.h"
 #include "client.h"
 #include "counters.h"
 #include "exchange.h"
@@ -298,9 +299,10 @@ static enum step answer_asterisk(struct request *request)
 
 static void walk(struct request *request)
 {
-    if (identity_resolve(request) == STEP_ANSWERED || system_answer(request) == STEP_ANSWERED ||
-        limits_apply(request) == STEP_ANSWERED || answer_asterisk(request) == STEP_ANSWERED ||
-        route_apply(request) == STEP_ANSWERED || apply_body_bound(request) == STEP_ANSWERED) {
+    if (identity_resolve(request) == STEP_ANSWERED || check_answer(request) == STEP_ANSWERED ||
+        system_answer(request) == STEP_ANSWERED || limits_apply(request) == STEP_ANSWERED ||
+        answer_asterisk(request) == STEP_ANSWERED || route_apply(request) == STEP_ANSWERED ||
+        apply_body_bound(request) == STEP_ANSWERED) {
         return;
     }
     request->body_kept = request->has_body;

@@ -11,7 +11,7 @@
         return false;                                                                              \
     } while (0)
 
-static unsigned method_bit(const char *method)
+unsigned request_method_bit(const char *method, size_t len)
 {
     static const struct {
         const char *name;
@@ -22,7 +22,7 @@ static unsigned method_bit(const char *method)
         {"OPTIONS", HTTP_OPTIONS},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(method, known[i].name) == 0) {
+        if (strlen(known[i].name) == len && memcmp(method, known[i].name, len) == 0) {
             return known[i].bit;
         }
     }
@@ -43,7 +43,7 @@ static bool check_method(const char *method, struct request_shape *shape,
         REFUSE(405, "method_refused", "Method Not Allowed",
                "TRACE and CONNECT are not passed through.");
     }
-    shape->method_bit = method_bit(method);
+    shape->method_bit = request_method_bit(method, len);
     return true;
 }
 

@@ -15,7 +15,7 @@
 
 // What a reload makes anew, all of it or nothing.
 struct settings {
-    struct cidr_list trusted_proxies, trusted_claims, system_allow, near;
+    struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow, near;
     struct token_verifier *tokens;
     const char *tokens_off_reason;
 };
@@ -25,6 +25,7 @@ static void settings_fini(struct settings *settings)
     cidr_list_fini(&settings->trusted_proxies);
     cidr_list_fini(&settings->trusted_claims);
     cidr_list_fini(&settings->system_allow);
+    cidr_list_fini(&settings->check_allow);
     cidr_list_fini(&settings->near);
     token_verifier_destroy(&settings->tokens);
 }
@@ -101,6 +102,7 @@ static int settings_build(const struct front_params *params, int environment,
     parse_list("TRUSTED_PROXIES", params->trusted_proxies, &settings->trusted_proxies, problems);
     parse_list("TRUSTED_CLAIMS", claims, &settings->trusted_claims, problems);
     parse_list("SYSTEM_ALLOW", params->system_allow, &settings->system_allow, problems);
+    parse_list("CHECK_ALLOW", params->check_allow, &settings->check_allow, problems);
     parse_list("loopback,private", "loopback,private", &settings->near, problems);
     build_tokens(params, settings, problems);
     if (problems->n == before)
@@ -125,6 +127,7 @@ static void check_endpoints(void *const *params, const struct config_model *mode
         {"CIRCUIT_BREAKER_STATS_ENDPOINT", front->breaker_stats_path},
         {"LIVENESS_ENDPOINT", front->live_path},
         {"READINESS_ENDPOINT", front->ready_path},
+        {"CHECK_ENDPOINT", front->check_path}, // the last one: it takes what is below it, too
     };
     size_t n = sizeof(rows) / sizeof(rows[0]);
     for (size_t i = 0; i < n; i++) {
@@ -134,8 +137,10 @@ static void check_endpoints(void *const *params, const struct config_model *mode
                          "%s: '%s' is no path, allowed: /name without query, blanks or escapes",
                          rows[i].name, rows[i].path);
         for (size_t j = 0; j < i; j++)
-            if (strcmp(rows[i].path, rows[j].path) == 0)
-                problems_add(problems, "%s: '%s' is the path of %s too, each needs its own",
+            if (strcmp(rows[i].path, rows[j].path) == 0 ||
+                (i == n - 1 &&
+                 route_path_matches(rows[i].path, rows[j].path, strlen(rows[j].path))))
+                problems_add(problems, "%s: '%s' takes the path of %s too, each needs its own",
                              rows[i].name, rows[i].path, rows[j].name);
         for (size_t j = 0; j < model->n_routes; j++)
             if (strcmp(model->routes[j].path, "/") != 0 &&
@@ -175,6 +180,7 @@ static void settings_apply(struct valves *valves, const struct settings *setting
         .trusted_proxies = valves->trusted_proxies,
         .trusted_claims = valves->trusted_claims,
         .system_allow = valves->system_allow,
+        .check_allow = valves->check_allow,
         .near = valves->near,
         .tokens = valves->tokens,
     };
@@ -182,6 +188,7 @@ static void settings_apply(struct valves *valves, const struct settings *setting
     valves->trusted_proxies = settings->trusted_proxies;
     valves->trusted_claims = settings->trusted_claims;
     valves->system_allow = settings->system_allow;
+    valves->check_allow = settings->check_allow;
     valves->near = settings->near;
     valves->tokens = settings->tokens;
     valves->tokens_off_reason = settings->tokens_off_reason;
@@ -331,6 +338,7 @@ void valves_destroy(struct valves **valves)
         .trusted_proxies = v->trusted_proxies,
         .trusted_claims = v->trusted_claims,
         .system_allow = v->system_allow,
+        .check_allow = v->check_allow,
         .near = v->near,
         .tokens = v->tokens,
     };

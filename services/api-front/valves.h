@@ -21,7 +21,7 @@ struct valves {
     struct breaker_view *breakers;
     struct token_verifier *tokens; // NULL: JWT identity is off
     const char *tokens_off_reason; // a sentence for health and log; NULL: on
-    struct cidr_list trusted_proxies, trusted_claims, system_allow;
+    struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow;
     struct cidr_list near; // loopback and private: where a forgotten proxy would be
     // What our own parameters say; health tells when the published ones differ.
     struct limit_policy_set *own_limits;
