@@ -17,6 +17,7 @@
 #include "front.h"
 #include "listener.h"
 #include "request_life.h"
+#include "upstream_pool.h"
 #include "valves.h"
 
 // So many turns may a connection stay among libmicrohttpd's ready ones with nothing to do; a turn
@@ -27,6 +28,8 @@
 #define FAREWELL_MS  2000 // a client may take this long to read its last answer
 #define PEEK_FROM_MS 100  // requests younger than this are not looked after
 #define PEEK_EACH_MS 500
+// When calls are short an upload is judged by this part of BODY_RATE_PERIOD, in steps of an eighth.
+#define CROWDED_STEPS 2
 
 static struct client *client_of(struct MHD_Connection *connection)
 {
@@ -301,9 +304,9 @@ static enum MHD_Result on_header(struct client *client, const char *url, const c
                                  const char *version)
 {
     struct request *request = client->request;
-    client->rate_since_ms = front_now_ms(front_of(client));
-    client->rate_bytes = 0;
-    client->taken_ms = client->rate_since_ms;
+    client->taken_ms = front_now_ms(front_of(client));
+    rate_window_begin(&client->rate, client->taken_ms);
+    client->rate_of_call = client->held = false;
     bool framed = request_begin(request, url, method, version);
     if (!framed) {
         // Where the next request begins is not sure: this is the connection's last answer.
@@ -321,7 +324,7 @@ static enum MHD_Result on_header(struct client *client, const char *url, const c
 static enum MHD_Result on_body(struct client *client, const char *data, size_t *size)
 {
     struct request *request = client->request;
-    client->rate_bytes += *size;
+    rate_window_add(&client->rate, *size);
     if (client->farewell || request->queued) {
         *size = 0;
         return MHD_YES;
@@ -335,7 +338,7 @@ static enum MHD_Result on_body(struct client *client, const char *data, size_t *
     }
     if (*size > 0) {
         suspend(client); // until the exchange has room
-        client->rate_since_ms = 0;
+        client->held = true;
     }
     return MHD_YES;
 }
@@ -506,24 +509,36 @@ static void tick_without_request(struct client *client, uint64_t now_ms)
     }
 }
 
+// docs/decisions/008: an upload that holds a call gives way when calls are short.
+static bool is_too_slow(const struct client *client)
+{
+    const struct front_params *params = front_of(client)->params;
+    const struct request *request = client->request;
+    uint64_t period_ms = params->body_rate_period_ms;
+    if (rate_window_is_below(&client->rate, period_ms, RATE_STEPS, params->body_min_rate)) {
+        return true;
+    }
+    return client->rate_of_call && exchange_wants_body(request->exchange) &&
+           rate_window_is_below(&client->rate, period_ms, CROWDED_STEPS, params->upload_min_rate) &&
+           (valve_is_crowded(request) || upstream_pool_is_crowded(request->exchange->pool));
+}
+
 static void tick_body(struct client *client, uint64_t now_ms)
 {
     const struct front_params *params = front_of(client)->params;
     struct request *request = client->request;
-    if (client->rate_since_ms == 0 || client->suspended) {
-        client->rate_since_ms = now_ms; // it was us who made it wait
-        client->rate_bytes = 0;
+    if (request->exchange != NULL && !client->rate_of_call) {
+        client->rate_of_call = true; // what was read ahead says nothing about the rest
+        rate_window_begin(&client->rate, now_ms);
+    }
+    bool held = client->suspended || client->held;
+    rate_window_look(&client->rate, now_ms, params->body_rate_period_ms, held);
+    client->held = false;
+    if (held) {
         return;
     }
     valve_upload_waits(request);
-    uint64_t period_ms = now_ms - client->rate_since_ms;
-    if (params->body_min_rate == 0 || period_ms < params->body_rate_period_ms) {
-        return;
-    }
-    bool slow = client->rate_bytes * 1000 < params->body_min_rate * period_ms;
-    client->rate_since_ms = now_ms;
-    client->rate_bytes = 0;
-    if (!slow) {
+    if (!is_too_slow(client)) {
         return;
     }
     counters_add(front_of(client)->valves, METRIC_INDEX_slow_clients, 1);

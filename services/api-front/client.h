@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "base/address.h"
+#include "rate_window.h"
 #include "request.h"
 
 struct address_count; // address_count.h
@@ -49,7 +50,9 @@ struct client {
 
     uint64_t quiet_since_ms; // last request ended, or accepted
     uint64_t cut_at_ms;      // after a farewell
-    uint64_t rate_since_ms, rate_bytes;
+    struct rate_window rate; // of the body
+    bool rate_of_call;       // since the call began
+    bool held;               // by us: the exchange had no room for a piece
     uint64_t peeked_ms;
     uint64_t taken_ms;        // last time it took a piece of its answer
     uint64_t taking_since_ms; // its rate of taking is counted from here; 0: not yet

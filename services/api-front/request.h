@@ -102,7 +102,7 @@ struct request {
     struct route_counters *route_counters; // set by route_apply; outlives a reload
     // The body, read ahead; what is sent upstream begins with it.
     char *body; // NULL: not kept
-    size_t body_len;
+    size_t body_len, body_cap;
     bool body_complete; // all of it is in `body`
     struct breaker_permit permit;
     uint64_t call_timeout_ns; // connecting and first byte, by the breaker
@@ -127,7 +127,6 @@ struct request {
     bool expects_continue;
     bool asterisk;  // OPTIONS *
     bool body_kept; // valve_enter waits for `body`
-    size_t body_cap;
     uint64_t max_body_bytes;
     size_t body_sent;                      // of `body`, handed to the exchange
     uint64_t discarded;                    // bytes of the body that nobody wanted
@@ -188,6 +187,7 @@ void valve_judge(struct request *request);
 // The rest of the body is waited for: a probe that its client holds up goes to another call before
 // its lease would count it as the upstream's failure.
 void valve_upload_waits(struct request *request);
+bool valve_is_crowded(const struct request *request); // more than half of the capacity is in use
 // Called once by exchange.c when the call is over. `started`: some of the answer went to the client
 // already. If not, and the result is no answer, this gives the fallback chain's answer.
 void valve_leave(struct request *request, enum exchange_result result, bool started);

@@ -168,6 +168,15 @@ int upstream_pool_pick(struct upstream_pool *pool, uint64_t tried, uint32_t rand
     return !any_address ? -EADDRNOTAVAIL : any_untried ? -EBUSY : -EHOSTUNREACH;
 }
 
+bool upstream_pool_is_crowded(const struct upstream_pool *pool)
+{
+    uint64_t busy = 0;
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        busy += pool->endpoints[i].n_open - pool->endpoints[i].n_idle;
+    }
+    return busy * 2 > pool->n_endpoints * (uint64_t)pool->config->max_connections;
+}
+
 static void unlink_idle(struct upstream_endpoint *endpoint, struct upstream_conn *conn)
 {
     struct upstream_conn *newer = conn->newer;

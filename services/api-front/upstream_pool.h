@@ -59,6 +59,8 @@ size_t upstream_choose(const struct upstream_candidate *candidates, size_t n, ui
 // known; -EHOSTUNREACH: all were tried.
 int upstream_pool_pick(struct upstream_pool *pool, uint64_t tried, uint32_t random,
                        struct upstream_endpoint **ret_endpoint);
+// More than half of the connections it may have are in use.
+bool upstream_pool_is_crowded(const struct upstream_pool *pool);
 // A kept connection of the endpoint, the most recently used; NULL: none.
 struct upstream_conn *upstream_endpoint_take_idle(struct upstream_endpoint *endpoint);
 // Keeps a connection that is fit for another call, or closes it when enough are kept.

@@ -50,6 +50,15 @@ void valve_upload_waits(struct request *request)
         (void)breaker_judge(view, permit, BREAKER_IGNORED, now_ns);
 }
 
+bool valve_is_crowded(const struct request *request)
+{
+    struct breaker_status status;
+    return request->permit.held &&
+           breaker_status(request->valves->breakers, request->permit.breaker, clock_mono_ns(),
+                          &status) == 0 &&
+           status.in_flight * 2 > status.capacity;
+}
+
 void valve_leave(struct request *request, enum exchange_result result, bool started)
 {
     counters_upstream_result(request, result);

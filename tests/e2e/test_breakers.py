@@ -340,6 +340,55 @@ def test_slow_uploads_hold_no_capacity(start, upstream):
             client.close()
 
 
+def trickle(client, stop, bytes_per_s):
+    """Sends on until told to stop, or cut."""
+    def send():
+        try:
+            while not stop.wait(0.05):
+                client.send(b"x" * (bytes_per_s // 20))
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_trickling_upload_gives_way_when_calls_are_short(start, upstream):
+    """Read ahead is over for all of them: each holds a call, at a rate that BODY_MIN_RATE allows."""
+    suite = start(CB_APP_CAPACITY=4, CB_TIMEOUT=20000, BODY_MIN_RATE=256, UPLOAD_MIN_RATE=16384,
+                  BODY_RATE_PERIOD=1000)
+    stop = threading.Event()
+    clients = [begin_upload(suite, sent=80000) for _ in range(2)]
+    threads = [trickle(client, stop, 4000) for client in clients]
+    try:
+        wait_for(lambda: breaker(suite)["inFlight"] == 2, 5, "two calls")
+        passed = upstream.bytes_received + 2 * 4000 * 2.5
+        wait_for(lambda: upstream.bytes_received >= passed, 15, "what two periods and more bring")
+        assert breaker(suite)["inFlight"] == 2, "half of the calls: nobody is in need of them"
+        fast = begin_upload(suite, sent=80000)
+        clients.append(fast)
+        threads.append(trickle(fast, stop, 60000))
+        wait_for(lambda: suite.metrics().sum("valvechain_slow_clients_cut_total") == 1, 10, "one to give way")
+        wait_for(lambda: breaker(suite)["inFlight"] == 2, 5, "its call to be free")
+        answers = [answered(client) for client in clients]
+        assert sorted(answers, key=str) == [408, None, None] and answers[2] is None, "the fast one goes on"
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+        for client in clients:
+            client.close()
+
+
+def answered(client):
+    """The status, or None when no answer is there."""
+    try:
+        return client.read_response(timeout=0.5).status
+    except raw_http.Incomplete:
+        return None
+
+
 def test_slow_uploads_take_no_probe(start, upstream):
     suite = start(CB_PROBE_LEASE=2000)
     upstream.answer(BROKEN)
