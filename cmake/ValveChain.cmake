@@ -37,8 +37,11 @@ if(VALVECHAIN_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# vc_pkg(NAME MODULE): one imported target per pkg-config module, PkgConfig::NAME.
+# vc_pkg(NAME MODULE): one imported target per pkg-config module, PkgConfig::NAME. It is asked anew in
+# every run: from its own cache CMake makes other flags of an -isystem (libzmq has one), so that
+# configuring a second time would build nearly everything anew, under the hands of who uses it.
 macro(vc_pkg name module)
+  unset(__pkg_config_checked_${name} CACHE)
   pkg_check_modules(${name} REQUIRED IMPORTED_TARGET GLOBAL ${module})
 endmacro()
 vc_pkg(MHD libmicrohttpd)

@@ -32,6 +32,20 @@ def start():
             run.terminate()
 
 
+def programs():
+    """Every program of the build, with what changes when it is built anew."""
+    folder = os.path.join(BUILD, "bin")
+    return {entry.name: (entry.inode(), entry.stat().st_mtime_ns) for entry in os.scandir(folder)}
+
+
+def test_a_current_build_is_not_touched(start):
+    """Other tests start these programs at the same time (and so does who runs a second suite)."""
+    before = programs()
+    run = start(port=reserve_port()).wait_ready()
+    assert programs() == before, "./dev run built anew: not current, or something makes it look so"
+    assert run.press_ctrl_c() == 0
+
+
 def test_what_it_prints_works_and_ctrl_c_leaves_nothing(start):
     run = start(port=reserve_port()).wait_ready()
     hello, limit, breaker_opens, breaker_closes, *looks = run.commands()
