@@ -44,7 +44,8 @@ test_totals() {
     printf '%s\n' "$line"
 }
 
-# step NAME COMMAND...: one step of .ci/run, its output in build/ci/NAME.log, shown when it fails.
+# step NAME COMMAND...: one step of .ci/run, its output in build/ci/NAME.log; the decisive lines of a
+# failure are shown at the end (ci_end).
 step() {
     local name=$1 start=$SECONDS code=0
     shift
@@ -58,11 +59,6 @@ step() {
         printf '    ok      %4d s  %s\n' $((SECONDS - start)) "$name"
     else
         printf '    FAILED  %4d s  %s\n' $((SECONDS - start)) "$name"
-        {
-            grep -E -B2 -A12 'error:|FAILED|Error|warning:|\[FAIL\]|\[----\]|Sanitizer' "build/ci/$name.log" | head -150 || true
-            printf -- '--- end of build/ci/%s.log\n' "$name"
-            tail -40 "build/ci/$name.log"
-        } | sed 's/^/    | /'
         : >"build/ci/$name.failed"
     fi
 }
@@ -107,9 +103,16 @@ lint_cppcheck_only() { . dev.d/lint.sh && lint_cppcheck; }
 lint_tidy_only() { . dev.d/lint.sh && lint_tidy; }
 
 ci_end() {
-    local failed=(build/ci/*.failed) logs=() preset
+    local failed=(build/ci/*.failed) logs=() preset file name
     if [ -e "${failed[0]}" ]; then
         TEST_FAILED=1
+        for file in "${failed[@]}"; do
+            name=$(basename -s .failed "$file")
+            [[ $name != tests* ]] || continue # totals.py shows what failed there
+            say "Failed: $name (all of it: build/ci/$name.log)"
+            { grep -E -A4 'error:|FAILED|warning:|ERROR: ' "build/ci/$name.log" || tail -20 "build/ci/$name.log"; } |
+                head -40 | cut -c1-300 | sed 's/^/    | /'
+        done
         say "Failed: $(basename -s .failed "${failed[@]}" | tr '\n' ' ')"
     fi
     for preset in release asan tsan; do
