@@ -122,7 +122,8 @@ static void set_deadlines(struct exchange *x, uint64_t now_ms)
     x->progress_ms = now_ms;
 }
 
-// Is a kept connection still good for a request that cannot be repeated?
+// Is a kept connection still good? Closed: a request that cannot be repeated would be lost on it. Bytes
+// that nobody asked for, come in the same turn of the loop as the request: they would be its answer.
 static bool is_quiet(const struct upstream_conn *conn)
 {
     char byte;
@@ -133,7 +134,7 @@ static struct upstream_conn *take_kept(struct exchange *x)
 {
     struct upstream_conn *conn;
     while (!x->retried && (conn = upstream_endpoint_take_idle(x->endpoint)) != NULL) {
-        if (x->repeatable || is_quiet(conn)) {
+        if (is_quiet(conn)) {
             return conn;
         }
         upstream_conn_close(conn);

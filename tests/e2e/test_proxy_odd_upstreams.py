@@ -95,18 +95,22 @@ INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
 def test_interim_answers_win_no_time_for_the_final_one():
     def hints(_request, connection):
         connection.sock.sendall(INTERIM)
-        connection.is_closed_by_peer(20)
+        closed.append(connection.is_closed_by_peer(20))
 
+    closed = []
     with Upstream() as upstream, start(upstream.url, CB_TIMEOUT=300) as front:
         upstream.answer(hints)
         assert front.get("/a", timeout=5).status == 504
+        wait_for(lambda: closed, 25, "the end of the call")
+        assert closed == [True]
         upstream.answer(INTERIM * 16 + OK)
         assert front.get("/a").body == b"ok"
         upstream.answer(INTERIM * 17 + OK)
         assert front.get("/a").status == 502
 
 
-def test_bytes_on_a_kept_connection_are_no_answer_to_a_later_request():
+@pytest.mark.parametrize("method", [b"PUT", b"POST"])  # repeatable and not
+def test_bytes_on_a_kept_connection_are_no_answer_to_a_later_request(method):
     """The front is stopped while both the request and the unasked answer arrive."""
     kept = []
 
@@ -117,14 +121,14 @@ def test_bytes_on_a_kept_connection_are_no_answer_to_a_later_request():
     with Upstream() as upstream, start(upstream.url) as front:
         upstream.on("/warm", warm)
         upstream.on("/put", response(body=b"asked"))
-        for number in range(5):
+        for number in range(20):
             assert front.get("/warm").status == 200
             with raw_http.Connection(front.port) as connection:
                 connection.send(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert connection.read_response().status == 200
-                front["api-front"].signal(signal.SIGSTOP)
+                front["api-front"].freeze()
                 try:
-                    connection.send(b"PUT /put HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+                    connection.send(method + b" /put HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
                     kept[number].sendall(response(body=b"stale"))
                 finally:
                     front["api-front"].signal(signal.SIGCONT)
