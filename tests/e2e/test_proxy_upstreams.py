@@ -117,11 +117,12 @@ def test_connections_are_kept_and_given_up_when_idle():
 def test_idle_and_total_timeouts():
     def half(_request, connection):
         connection.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100000)
-        connection.is_closed_by_peer(20)
+        closed.append(connection.is_closed_by_peer(20))
 
     def never(_request, connection):
-        connection.is_closed_by_peer(20)
+        closed.append(connection.is_closed_by_peer(20))
 
+    closed = []
     with Upstream() as upstream, start(config=model(upstream.url, idle_timeout_ms=300, total_timeout_ms=2000,
                                                     first_byte_timeout_ms=60000)) as front:
         upstream.answer(never)
@@ -136,6 +137,8 @@ def test_idle_and_total_timeouts():
             except ConnectionResetError:
                 pass
             assert b"200 OK" in data and len(data) < 150000
+        wait_for(lambda: len(closed) == 2, 25, "the end of both calls")
+        assert closed == [True, True]
 
 
 def test_a_reload_leaves_requests_in_flight_alone():

@@ -96,12 +96,29 @@ class Process:
         assert self.child is None or self.child.poll() is not None, f"{self} runs already"
         self.ready.clear()
         with open(self.log_path, "ab") as out, open(self.error_path, "ab") as err:
-            self.child = subprocess.Popen(
-                [binary(self.name), *self.args], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                env=self.environment(), cwd=self.suite.dir, start_new_session=True)
+            try:
+                self.child = subprocess.Popen(
+                    [binary(self.name), *self.args], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                    env=self.environment(), cwd=self.suite.dir, start_new_session=True)
+            except OSError as problem:
+                raise AssertionError(f"{self} was not started: {problem}; {self._why_not()}") from None
         if wait:
             self.wait_ready()
         return self
+
+    def _why_not(self):
+        """What a start needs, as it is now: the program, its folder, memory."""
+        found = []
+        for path in (binary(self.name), self.suite.dir):
+            try:
+                state = os.stat(path)
+                found.append(f"{path} has mode {state.st_mode:o}, {state.st_size} bytes, "
+                             f"changed {time.time() - state.st_mtime:.3f} s ago")
+            except OSError as problem:
+                found.append(str(problem))
+        with open("/proc/meminfo", encoding="ascii") as file:
+            found += [line.strip() for line in file if line.startswith(("MemAvailable", "Committed_AS"))]
+        return "; ".join(found)
 
     def wait_ready(self, seconds=START_SECONDS):
         def is_ready():
@@ -116,6 +133,16 @@ class Process:
 
     def signal(self, number):
         self.child.send_signal(number)
+
+    def freeze(self):
+        """SIGSTOP, and waits until it stands; signal(SIGCONT) lets it go on."""
+        self.child.send_signal(signal.SIGSTOP)
+
+        def stands():
+            with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+                return file.read().rpartition(")")[2].split()[0] == "T"
+
+        wait_for(stands, 10, f"{self} to stand still", poll_seconds=0.001)
 
     def kill(self):
         """SIGKILL, and waits until the kernel has taken it away."""

@@ -66,6 +66,8 @@ class _ServerConnection:
     def fill(self):
         try:
             data = self.sock.recv(262144)
+        except TimeoutError:
+            raise  # silence is no close (is_closed_by_peer)
         except OSError:
             data = b""
         if not data:
@@ -74,13 +76,16 @@ class _ServerConnection:
         self.upstream.bytes_received += len(data)
 
     def is_closed_by_peer(self, seconds):
-        """Does the gateway close this connection within that time?"""
-        self.sock.settimeout(seconds)
+        """Does the gateway close this connection within that time? What it sends is kept in buffer."""
         try:
+            end = time.monotonic() + seconds
             while True:
+                self.sock.settimeout(max(0.001, end - time.monotonic()))
                 self.fill()
         except _Closed:
             return True
+        except TimeoutError:
+            return False
         finally:
             try:
                 self.sock.settimeout(None)

@@ -4,6 +4,7 @@ import pytest
 
 from support import raw_http
 from support.suite import Suite, require_binaries
+from support.wait import wait_for
 from support.upstream import OK, Upstream, response
 
 
@@ -177,8 +178,13 @@ def test_bytes_behind_an_answer_never_answer_the_next_request(front):
 
 
 def test_silence_is_504(front):
-    from support.upstream import after
+    closed = []
 
-    front.upstream.answer(after(30))
+    def silent(_request, connection):
+        closed.append(connection.is_closed_by_peer(30))
+
+    front.upstream.answer(silent)
     got = front.get("/slow", timeout=20)
+    wait_for(lambda: closed, 35, "the end of the call")
+    assert closed == [True], "the call was not given up"
     assert got.status == 504 and got.header("Content-Type") == "application/problem+json"
