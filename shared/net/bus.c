@@ -89,6 +89,7 @@ void bus_close(struct bus **bus_pointer)
     *bus_pointer = NULL;
     bus_peers_close(bus);
     bus_subscriptions_close(bus);
+    bus_calls_forget(bus);
     if (bus->cmd)
         bus_bound_close(bus->cmd, 0);
     if (bus->pub)

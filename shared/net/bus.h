@@ -62,6 +62,13 @@ int bus_subscribe_all(struct bus *bus, const char *topic_prefix, bus_message_fn 
 typedef ProtobufCMessage *bus_serve_fn(void *arg, const char *topic,
                                        const ProtobufCMessage *message);
 int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg);
+// For a handler that cannot answer yet: it keeps the call, returns NULL, and answers later (the
+// message stays the caller's; NULL: the asker gets a Refusal). bus_call_answer frees the call;
+// after bus_close it does nothing else. bus_call_keep outside of a handler, or without memory:
+// NULL.
+struct bus_call;
+struct bus_call *bus_call_keep(struct bus *bus);
+void bus_call_answer(struct bus_call **call, const ProtobufCMessage *reply);
 // Asks; the callback comes once, from the loop: with NULL and -ETIMEDOUT after the deadline,
 // -EOPNOTSUPP when the peer refused (the Refusal is in `reply`), -EPROTO when the reply does not
 // decode, -ECANCELED when the bus closes first. A peer that is not there yet is waited for.

@@ -38,7 +38,8 @@ struct bus_socket {
 
 struct bus_bound; // bus_bound.c: a PUB or ROUTER and its path
 struct bus_subscription;
-struct bus_peer; // bus_request.c: the DEALER to one process
+struct bus_serving; // bus_serve.c
+struct bus_peer;    // bus_request.c: the DEALER to one process
 
 struct bus {
     uv_loop_t *loop;
@@ -54,6 +55,9 @@ struct bus {
     struct bus_bound *pub, *cmd;
     bus_serve_fn *on_request;
     void *on_request_arg;
+    const struct bus_serving *serving; // the request whose handler runs
+    bool call_kept;                    // by that handler
+    struct bus_call *calls;            // kept, not answered yet
     struct bus_subscription *subscriptions;
     struct bus_peer *peers;
 };
@@ -87,6 +91,7 @@ const char *bus_bound_path(const struct bus_bound *bound);
 void bus_subscriptions_tick(struct bus *bus);
 void bus_subscriptions_close(struct bus *bus);
 void bus_peers_close(struct bus *bus);
+void bus_calls_forget(struct bus *bus);
 // Encodes into malloc'd memory. -EINVAL when the message is not of the topic's type.
 int bus_message_encode(const char *topic, const ProtobufCMessage *message, void **ret_bytes,
                        size_t *ret_len);

@@ -1,4 +1,5 @@
 #include "base/assert.h"
+#include "limit/lease.h"
 #include "service/finding.h"
 #include "service/service.h"
 
@@ -6,10 +7,15 @@ size_t service_segment_sections(const struct suite_params *suite,
                                 struct segment_section_spec *ret_specs, size_t cap)
 {
     const struct segment_section_spec specs[] = {
-        slot_section_spec(),          slot_values_section_spec(),
-        limit_policy_section_spec(),  limit_table_section_spec(suite->limit_table_cells),
-        breaker_state_section_spec(), breaker_window_section_spec(),
-        advice_section_spec(),        finding_section_spec(),
+        slot_section_spec(),
+        slot_values_section_spec(),
+        limit_policy_section_spec(),
+        limit_table_section_spec(suite->limit_table_cells),
+        lease_section_spec(suite->lease_cells),
+        breaker_state_section_spec(),
+        breaker_window_section_spec(),
+        advice_section_spec(),
+        finding_section_spec(),
     };
     size_t n = sizeof(specs) / sizeof(specs[0]);
 

@@ -207,6 +207,50 @@ Test(bus, what_the_handler_does_not_serve_is_refused_with_the_reason)
     bus_close(&server);
 }
 
+struct keeper {
+    struct bus *bus;
+    struct bus_call *calls[3];
+    int n;
+};
+
+static ProtobufCMessage *keep_request(void *arg, const char *topic, const ProtobufCMessage *message)
+{
+    struct keeper *keeper = arg;
+
+    (void)topic;
+    (void)message;
+    keeper->calls[keeper->n++] = bus_call_keep(keeper->bus);
+    return NULL;
+}
+
+Test(bus, a_call_that_is_kept_is_answered_when_its_answer_is_there)
+{
+    struct bus *asker = world_bus(&world, "valvectl", "1");
+    struct bus *server = world_bus(&world, "limiter", "1");
+    struct keeper keeper = {.bus = server};
+    Valvechain__V1__Advice advice = VALVECHAIN__V1__ADVICE__INIT;
+    struct answer answers[3] = {{0}};
+
+    cr_assert_null(bus_call_keep(server), "only inside of a handler");
+    bus_serve(server, keep_request, &keeper);
+    for (int i = 0; i < 3; i++)
+        bus_request(asker, "limiter", "advice.update", &advice.base, 8000, take_answer,
+                    &answers[i]);
+    cr_assert(world_until(&world, &keeper.n, 3));
+    bus_call_answer(&keeper.calls[2], &advice.base);
+    cr_assert_null(keeper.calls[2]);
+    cr_assert(world_until(&world, &answers[2].n, 1), "the others do not keep it back");
+    cr_assert_eq(answers[2].error, 0);
+    bus_call_answer(&keeper.calls[0], NULL);
+    cr_assert(world_until(&world, &answers[0].n, 1));
+    cr_assert_eq(answers[0].error, -EOPNOTSUPP);
+    cr_assert_eq(answers[1].n, 0);
+    bus_close(&server);
+    bus_call_answer(&keeper.calls[1], &advice.base); // the bus is gone: only its memory goes
+    bus_close(&asker);
+    cr_assert_eq(answers[1].error, -ECANCELED);
+}
+
 Test(bus, a_request_times_out_and_is_never_carried_out_later)
 {
     struct bus *asker = world_bus(&world, "valvectl", "1"), *server;
