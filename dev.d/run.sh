@@ -46,8 +46,15 @@ run_environment() {
     fi
     export PORT
     export METRICS_LISTEN=${METRICS_LISTEN:-127.0.0.1:$(free_port 9464)}
-    RUN_URL=http://127.0.0.1:$PORT
-    [ -z "${TLS_CERT:-}" ] || RUN_URL=https://127.0.0.1:$PORT
+    local host=${LISTEN_ADDRESS:-127.0.0.1}
+    case $host in
+    0.0.0.0 | ::) host=127.0.0.1 ;;
+    *:*) host=[$host] ;;
+    esac
+    RUN_URL=http://$host:$PORT
+    [ -z "${TLS_CERT:-}" ] || RUN_URL=https://$host:$PORT
+    RUN_SYSTEM_URL=$RUN_URL
+    [ -z "${ADMIN_PORT:-}" ] || RUN_SYSTEM_URL=http://$host:$ADMIN_PORT
 }
 
 # A live suite of this name (from another clone, a container, systemd) holds locks on its segment.
@@ -105,15 +112,23 @@ run_demo() {
 # Waits on a pipe that never speaks: a sleep that starts no process.
 run_pause() { read -r -t "$1" -u "$RUN_CLOCK" || true; }
 
+# By the gateway's own word, not by asking it: ADMIN_PORT, LISTEN_ADDRESS, SYSTEM_ALLOW and the
+# READINESS_ENDPOINT may keep us from asking. Its log does not say it when LOG_LEVEL is warn or error,
+# the segment does not when ALLOW_PRIVATE_SEGMENT let it serve without.
 run_await_ready() {
     local tries=0
-    until curl -fsk -m 2 -o /dev/null "$RUN_URL${READINESS_ENDPOINT:-/readyz}" 2>/dev/null; do
+    until run_is_ready; do
         [ "$RUN_STOP" -eq 0 ] || return 0
         kill -0 "${RUN_PID[api-front]}" 2>/dev/null ||
             die "api-front ended: $(tail -5 "$RUN_DIR/api-front.log")"
         [ $((tries += 1)) -lt 300 ] || die "not ready after 30 s; logs: $RUN_DIR/*.log"
         run_pause 0.1
     done
+}
+
+run_is_ready() {
+    grep -qs '"event":"process.ready"' "$RUN_DIR/api-front.log" ||
+        build/release/bin/valvectl status 2>/dev/null | grep -q '^api-front .* ready '
 }
 
 run_explain() {
@@ -158,11 +173,11 @@ curl -s -o /dev/null -X POST '$RUN_KNOBS/database?mode=fail'; curl -s -o /dev/nu
 # the database is well again: after 5 s one probe closes the breaker
 curl -s -o /dev/null -X POST '$RUN_KNOBS/database?mode=ok'; curl -s --retry 10 --retry-delay 1 --retry-all-errors -f $RUN_URL/api/db/users; echo
 # what it knows: health, metrics, breakers, limits, scaling
-curl -s $RUN_URL/api/health; echo
-curl -s $RUN_URL/metrics | grep -v '^#' | head -20
-curl -s $RUN_URL/api/circuit-breaker/stats; echo
-curl -s $RUN_URL/api/rate-limit/stats; echo
-curl -s $RUN_URL/api/autoscaling/metrics; echo
+curl -s $RUN_SYSTEM_URL${HEALTH_CHECK_ENDPOINT:-/api/health}; echo
+curl -s $RUN_SYSTEM_URL${METRICS_ENDPOINT:-/metrics} | grep -v '^#' | head -20
+curl -s $RUN_SYSTEM_URL${CIRCUIT_BREAKER_STATS_ENDPOINT:-/api/circuit-breaker/stats}; echo
+curl -s $RUN_SYSTEM_URL${RATE_LIMIT_STATS_ENDPOINT:-/api/rate-limit/stats}; echo
+curl -s $RUN_SYSTEM_URL${AUTOSCALING_ENDPOINT:-/api/autoscaling/metrics}; echo
 TEXT
 }
 
@@ -170,9 +185,9 @@ run_explain_own() {
     cat <<TEXT
 curl -i $RUN_URL/
 curl -s -o /dev/null -w '%{http_code}\n' '$RUN_URL/?[1-105]' | sort | uniq -c
-curl -s $RUN_URL/api/health; echo
-curl -s $RUN_URL/metrics | grep -v '^#' | head -20
-curl -s $RUN_URL/api/autoscaling/metrics; echo
+curl -s $RUN_SYSTEM_URL${HEALTH_CHECK_ENDPOINT:-/api/health}; echo
+curl -s $RUN_SYSTEM_URL${METRICS_ENDPOINT:-/metrics} | grep -v '^#' | head -20
+curl -s $RUN_SYSTEM_URL${AUTOSCALING_ENDPOINT:-/api/autoscaling/metrics}; echo
 TEXT
 }
 

@@ -122,8 +122,9 @@ static void set_deadlines(struct exchange *x, uint64_t now_ms)
     x->progress_ms = now_ms;
 }
 
-// Is a kept connection still good? Closed: a request that cannot be repeated would be lost on it. Bytes
-// that nobody asked for, come in the same turn of the loop as the request: they would be its answer.
+// Is a kept connection still good? Closed: a request that cannot be repeated would be lost on it.
+// Bytes that nobody asked for, come in the same turn of the loop as the request: they would be its
+// answer.
 static bool is_quiet(const struct upstream_conn *conn)
 {
     char byte;

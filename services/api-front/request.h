@@ -177,7 +177,7 @@ enum exchange_result {
 enum step identity_resolve(struct request *request); // identity.c
 enum step system_answer(struct request *request);    // system.c
 enum step limits_apply(struct request *request);     // limits.c
-enum step route_apply(struct request *request); // route.c: sets route, upstream; 404, 405
+enum step route_apply(struct request *request);      // route.c: sets route, upstream; 404, 405
 // valve.c. The walk waits between route_apply and valve_enter until the body is complete in
 // request->body or REQUEST_BODY_KEPT_MAX bytes of it are (then body_complete stays false, and the
 // rest streams): a client that sends slowly holds nothing of the upstream's.

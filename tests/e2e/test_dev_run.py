@@ -64,6 +64,32 @@ def test_what_it_prints_works_and_ctrl_c_leaves_nothing(start):
     assert run.left_behind() == [], run.text
 
 
+@pytest.mark.parametrize("env", [
+    {"ADMIN_PORT": reserve_port()},
+    {"LISTEN_ADDRESS": "127.0.0.2"},
+    {"READINESS_ENDPOINT": "/are-you-there", "HEALTH_CHECK_ENDPOINT": "/how-are-you", "METRICS_ENDPOINT": "/figures",
+     "AUTOSCALING_ENDPOINT": "/scaling", "RATE_LIMIT_STATS_ENDPOINT": "/limits", "CIRCUIT_BREAKER_STATS_ENDPOINT": "/breakers"},
+    {"LOG_LEVEL": "error"},
+    {"ALLOW_PRIVATE_SEGMENT": "true", "SHM_DIR": "/nonexistent"},
+], ids=lambda env: next(iter(env)))
+def test_it_sees_readiness_whatever_is_set(start, env):
+    run = start(port=reserve_port(), **env).wait_ready()
+    hello, _, _, _, *looks = run.commands()
+    assert "200 OK" in run_line(hello), run.text
+    outputs = [run_line(line) for line in looks]
+    for mark, output in zip(('"status":', "valvechain_", '"database"', "premium", "recommendations"), outputs):
+        assert mark in output, (looks, outputs)
+    assert run.press_ctrl_c() == 0
+    assert run.left_behind() == []
+
+
+def test_it_is_ready_when_nobody_may_ask(start):
+    run = start(port=reserve_port(), SYSTEM_ALLOW="none").wait_ready()
+    assert "Hello" in run_line(f"curl -s {run.url}/api/app/hello")
+    assert "404" in run_line(f"curl -si {run.url}/readyz")
+    assert run.press_ctrl_c() == 0
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
 def test_other_ends_are_as_clean(start, end):
     run = start(port=reserve_port()).wait_ready()
