@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/strbuf.h"
 #include "config/model.h"
@@ -48,6 +49,47 @@ static bool is_rpc_method(const char *text)
     return text[0] != '\0';
 }
 
+static bool is_header_name(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("!#$%&'*+-.^_`|~", *p))
+            return false;
+    return text[0] != '\0' && strlen(text) <= 63;
+}
+
+static bool is_limit_path(const char *text)
+{
+    return param_is_url_path(text) && strlen(text) <= 127;
+}
+
+static bool is_key(const char *text)
+{
+    static const char *const words[] = {"client-address", "subject", "api-key", "route", "caller"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i], text) == 0)
+            return true;
+    return strncmp(text, "header:", 7) == 0 && is_header_name(text + 7);
+}
+
+static bool is_network(const char *text)
+{
+    struct cidr_list list = {0};
+    const char *bad;
+    // The words of a list (private, all, ...) are no networks.
+    bool valid =
+        strpbrk(text, ".:") && !strchr(text, ',') && cidr_list_parse(text, &list, &bad) == 0;
+    cidr_list_fini(&list);
+    return valid;
+}
+
+static bool is_address(const char *text)
+{
+    struct address address;
+    return text[strspn(text, "0123456789abcdefABCDEF.:")] == '\0' && // no port, no brackets
+           address_parse(text, strlen(text), &address) == 0 &&
+           (address.family == 6 || strchr(text, ':') == NULL || strncmp(text, "::", 2) == 0);
+}
+
 // Every "${" begins one of the known variables.
 static bool is_body(const char *text)
 {
@@ -74,6 +116,20 @@ static const struct config_form form_content_type = {is_header_value, "^[!-~]([ 
                                                      "printable ASCII"};
 static const struct config_form form_rpc_method = {is_rpc_method, "^[A-Za-z0-9_.-]+$",
                                                    "letters, digits, '_', '.' and '-'"};
+static const struct config_form form_header = {is_header_name, "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,63}$",
+                                               "a header's name of at most 63 bytes"};
+static const struct config_form form_limit_path = {
+    is_limit_path, "^/[^?#%\\\\\\s]{0,126}$",
+    "a path of at most 127 bytes that begins with '/', without '//', dot segments, '?', '#', '%' "
+    "and blanks"};
+static const struct config_form form_key = {
+    is_key, "^(client-address|subject|api-key|route|caller|header:[!-~]{1,63})$",
+    "client-address, subject, api-key, route, caller, header:NAME"};
+static const struct config_form form_key_text = {is_header_value, "^[!-~]([ -~]*[!-~])?$",
+                                                 "printable ASCII"};
+static const struct config_form form_network = {is_network, "^[0-9A-Fa-f:.]+(/[0-9]+)?$",
+                                                "an address or a CIDR block"};
+static const struct config_form form_address = {is_address, "^[0-9A-Fa-f:.]+$", "an address"};
 static const struct config_form form_body = {
     is_body, NULL, "text with no variables but ${request_id}, ${rpc_id} and ${path}"};
 
@@ -95,6 +151,9 @@ static const struct config_form form_body = {
 #define CONFIG_ENUM(object_, key_, field_, first, choices_, help_)                                 \
     {AT(object_, field_), SIZE(object_, field_), .key = #key_,     .type = FIELD_ENUM,             \
      .min = (first),      .choices = (choices_), .required = true, .help = (help_)},
+#define CONFIG_CHOICE(object_, key_, field_, def, choices_, help_)                                 \
+    {AT(object_, field_),   SIZE(object_, field_), .key = #key_,   .type = FIELD_ENUM,             \
+     .default_text = (def), .choices = (choices_), .help = (help_)},
 #define CONFIG_FLAGS(object_, key_, field_, def, choices_, help_)                                  \
     {AT(object_, field_), SIZE(object_, field_), .key = #key_,                                     \
      .type = FIELD_FLAGS, .default_text = (def), .min = 1,                                         \
@@ -171,6 +230,12 @@ const char *config_object_title(enum config_object object)
 {
     static const char *const titles[N_OBJECTS] = {
         [OBJECT_model] = "The file",
+        [OBJECT_limits] = "limits",
+        [OBJECT_tier] = "limits.tiers[]",
+        [OBJECT_region] = "limits.regions[]",
+        [OBJECT_policy] = "limits.policies[]",
+        [OBJECT_match] = "limits.policies[].match",
+        [OBJECT_override] = "limits.policies[].overrides[]",
         [OBJECT_upstream] = "upstreams[]",
         [OBJECT_breaker] = "upstreams[].breaker",
         [OBJECT_route] = "routes[]",

@@ -9,6 +9,12 @@
 
 enum config_object {
     OBJECT_model,
+    OBJECT_limits,
+    OBJECT_tier,
+    OBJECT_region,
+    OBJECT_policy,
+    OBJECT_match,
+    OBJECT_override,
     OBJECT_upstream,
     OBJECT_breaker,
     OBJECT_route,

@@ -24,11 +24,17 @@ static void check_upstream(struct reader *reader, const struct json_path *path, 
 }
 
 // "/api/" is "/api".
-static void drop_last_slash(char *path)
+void config_drop_last_slash(char *path)
 {
     size_t len = path ? strlen(path) : 0;
     if (len > 1 && path[len - 1] == '/')
         path[len - 1] = '\0';
+}
+
+void config_lower(char *text)
+{
+    for (char *p = text; p && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
 }
 
 bool config_routes_overlap(const struct config_route *a, const struct config_route *b)
@@ -66,10 +72,9 @@ static void compare_with_others(struct reader *reader, const struct json_path *p
 static void check_route(struct reader *reader, const struct json_path *path,
                         struct config_route *route)
 {
-    drop_last_slash(route->path);
-    drop_last_slash(route->rewrite);
-    for (char *p = route->host; p && *p; p++)
-        *p = (char)tolower((unsigned char)*p);
+    config_drop_last_slash(route->path);
+    config_drop_last_slash(route->rewrite);
+    config_lower(route->host);
     if (route->strip_path && route->rewrite)
         reader_complain(reader, path,
                         "has both 'strip_path' and 'rewrite', allowed is one of them");
@@ -115,4 +120,10 @@ void reader_check(struct reader *reader, const struct json_path *path, json_t *j
         check_route(reader, path, out);
     else if (object == OBJECT_fallback)
         check_fallback(reader, path, json, out);
+    else if (object == OBJECT_tier)
+        reader_check_tier(reader, path, out);
+    else if (object == OBJECT_policy)
+        reader_check_policy(reader, path, json, out);
+    else if (object == OBJECT_limits)
+        reader_check_limits(reader, path, out);
 }

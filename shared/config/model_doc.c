@@ -1,6 +1,7 @@
 // The configuration file described: JSON Schema (draft 2020-12) and markdown.
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,17 +63,20 @@ static json_t *list_schema(const struct config_field *field, json_t *items)
     return schema;
 }
 
+// Names under "$defs"; the file itself has none.
+static const char *const defs_names[N_OBJECTS] = {
+    [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",       [OBJECT_region] = "region",
+    [OBJECT_policy] = "policy",     [OBJECT_match] = "match",     [OBJECT_override] = "override",
+    [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker", [OBJECT_route] = "route",
+    [OBJECT_fallback] = "fallback",
+};
+
 static json_t *object_ref(enum config_object object)
 {
-    static const char *const refs[N_OBJECTS] = {
-        [OBJECT_model] = "#",
-        [OBJECT_upstream] = "#/$defs/upstream",
-        [OBJECT_breaker] = "#/$defs/breaker",
-        [OBJECT_route] = "#/$defs/route",
-        [OBJECT_fallback] = "#/$defs/fallback",
-    };
+    char ref[64];
     json_t *schema = json_object();
-    set(schema, "$ref", json_string(refs[object]));
+    snprintf(ref, sizeof(ref), "#/$defs/%s", defs_names[object]);
+    set(schema, "$ref", json_string(ref));
     return schema;
 }
 
@@ -167,12 +171,6 @@ static void add_object_schema(json_t *schema, enum config_object object)
 
 int config_model_schema(struct strbuf *out)
 {
-    static const char *const defs_names[N_OBJECTS] = {
-        [OBJECT_upstream] = "upstream",
-        [OBJECT_breaker] = "breaker",
-        [OBJECT_route] = "route",
-        [OBJECT_fallback] = "fallback",
-    };
     json_t *schema = json_object(), *defs = json_object();
     set(schema, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     set(schema, "title", json_string("ValveChain configuration file"));

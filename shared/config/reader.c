@@ -303,17 +303,25 @@ static char *parameter_text(json_t *json)
     return strdup(number);
 }
 
+char *reader_place(struct reader *reader, const struct json_path *path)
+{
+    size_t line, column;
+    char *place;
+    json_place(reader->text, reader->len, path, &line, &column);
+    if (asprintf(&place, "%s:%zu:%zu", reader->file, line, column) >= 0)
+        return place;
+    reader->no_memory = true;
+    return NULL;
+}
+
 static void add_parameter(struct reader *reader, const struct json_path *path, json_t *json)
 {
     struct config_parameter *parameter = &reader->model->parameters[reader->model->n_parameters];
-    size_t line, column;
-    json_place(reader->text, reader->len, path, &line, &column);
     parameter->name = strdup(path->key);
     parameter->value = parameter_text(json);
-    if (asprintf(&parameter->place, "%s:%zu:%zu", reader->file, line, column) < 0)
-        parameter->place = NULL;
+    parameter->place = reader_place(reader, path);
     reader->model->n_parameters++;
-    if (!parameter->name || !parameter->value || !parameter->place)
+    if (!parameter->name || !parameter->value)
         reader->no_memory = true;
 }
 
@@ -397,6 +405,10 @@ static int set_default(const struct config_field *field, void *out)
             flags |= 1u << choice;
         }
         store_uint(field, out, flags);
+        return 0;
+    case FIELD_ENUM:
+        store_uint(field, out,
+                   field->min + (uint64_t)find_choice(field->choices, cursor, strlen(cursor)));
         return 0;
     default:
         ASSERT(field->type == FIELD_STR);
@@ -503,6 +515,8 @@ void config_object_fini(enum config_object object, void *out)
 {
     if (object == OBJECT_upstream)
         config_upstream_drop_endpoints(out);
+    if (object == OBJECT_policy)
+        free(((struct config_policy *)out)->place);
     for (size_t i = 0; i < config_n_fields(); i++) {
         const struct config_field field = config_field_at(i);
         if (field.object == object)

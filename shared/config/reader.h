@@ -22,6 +22,8 @@ struct reader {
 // "FILE:LINE:COLUMN: PATH: ..."
 void reader_complain(struct reader *reader, const struct json_path *path, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+// "FILE:LINE:COLUMN", the caller's to free. NULL: no memory.
+char *reader_place(struct reader *reader, const struct json_path *path);
 // Fills `out` (zeroed) with what stands in `json`; what is missing gets its default. After a
 // problem the rest is still read, and `out` is fit for config_object_fini() only.
 void reader_object(struct reader *reader, const struct json_path *path, json_t *json,
@@ -33,9 +35,19 @@ void config_object_fini(enum config_object object, void *out);
 int config_upstream_add_url(struct config_upstream *upstream, const char *url,
                             const char **ret_why);
 void config_upstream_drop_endpoints(struct config_upstream *upstream);
+void config_drop_last_slash(char *path); // "/api/" is "/api"; NULL allowed
+void config_lower(char *text);           // NULL allowed
 bool config_routes_overlap(const struct config_route *a, const struct config_route *b);
 
 // What the rows cannot say, object by object (model_check.c); called when the object is read.
+void reader_check_tier(struct reader *reader, const struct json_path *path, // model_check_limits.c
+                       const struct config_tier *tier);
+void reader_check_policy(struct reader *reader, const struct json_path *path, json_t *json,
+                         struct config_policy *policy);
+// "auth", "global", "region-asia", or the tier-NAME of a tier.
+bool config_is_builtin_policy(const struct config_limits *limits, const char *name);
+void reader_check_limits(struct reader *reader, const struct json_path *path,
+                         const struct config_limits *limits);
 void reader_check(struct reader *reader, const struct json_path *path, json_t *json,
                   enum config_object object, void *out);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define INLINE_MAX  64 // longer texts go in as their hash
-#define PARTS_BYTES (4 * (INLINE_MAX + 2))
+#define PARTS_BYTES ((4 + LIMIT_KEY_HEADERS_MAX) * (INLINE_MAX + 2))
 
 _Static_assert(crypto_shorthash_KEYBYTES == SEGMENT_KEY_BYTES, "the segment's key is SipHash's");
 _Static_assert(crypto_shorthash_BYTES == sizeof(uint64_t), "a hash is one word");
@@ -61,12 +61,12 @@ static size_t put_client(const struct address *client, uint32_t ipv6_prefix_bits
 }
 
 uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
-                  uint32_t parts, uint32_t ipv6_prefix_bits)
+                  uint32_t parts, const struct limit_policy *policy)
 {
     uint8_t bytes[PARTS_BYTES];
     size_t len = 0;
     if (parts & LIMIT_KEY_CLIENT) {
-        len += put_client(&facts->client, ipv6_prefix_bits, bytes + len);
+        len += put_client(&facts->client, policy->ipv6_prefix_bits, bytes + len);
     }
     if (parts & LIMIT_KEY_SUBJECT) {
         len +=
@@ -79,6 +79,14 @@ uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_
     if (parts & LIMIT_KEY_ROUTE) {
         size_t route_len = facts->route ? strlen(facts->route) : 0;
         len += put_part(hash_key, LIMIT_KEY_ROUTE, facts->route, route_len, bytes + len);
+    }
+    for (uint32_t i = 0; (parts & LIMIT_KEY_HEADERS) != 0 && i < LIMIT_KEY_HEADERS_MAX; i++) {
+        size_t value_len = 0;
+        const char *name = policy->key_headers[i];
+        const char *value = facts->header && name[0] != '\0'
+                                ? facts->header(facts->header_arg, name, &value_len)
+                                : NULL;
+        len += put_part(hash_key, LIMIT_KEY_HEADERS, value, value ? value_len : 0, bytes + len);
     }
     return sip_hash(hash_key, bytes, len);
 }

@@ -7,8 +7,9 @@
 
 // LIMIT_KEY_CALLER becomes what it stands for with these facts; other parts stay.
 uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts);
-// `parts` from key_parts_of. A part the request does not have counts as an empty one.
+// `parts` from key_parts_of. A part the request does not have counts as an empty one. The policy
+// says the IPv6 prefix and the names of headers.
 uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
-                  uint32_t parts, uint32_t ipv6_prefix_bits);
+                  uint32_t parts, const struct limit_policy *policy);
 
 #endif

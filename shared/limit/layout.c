@@ -75,8 +75,16 @@ static const struct limit_policy *find_identity(const struct limit_policy *polic
 
 static bool is_sound(const struct limit_policy_set *set)
 {
-    if (set->n > LIMIT_POLICIES_MAX) {
+    if (set->n > LIMIT_POLICIES_MAX || set->n_tiers > LIMIT_TIER_MAX ||
+        set->n_overrides > LIMIT_OVERRIDES_MAX) {
         return false;
+    }
+    for (uint32_t i = 0; i < set->n_overrides; i++) {
+        const struct limit_override *override = &set->overrides[i];
+        if (override->policy >= set->n ||
+            !policy_can_count(&set->policies[override->policy], override->limit)) {
+            return false;
+        }
     }
     for (uint32_t i = 0; i < set->n; i++) {
         const struct limit_policy *policy = &set->policies[i];
@@ -87,7 +95,25 @@ static bool is_sound(const struct limit_policy_set *set)
     }
     struct matcher matcher;
     matcher_init(&matcher, set->policies, set->n);
-    return matcher_most(&matcher) <= LIMIT_MATCHED_MAX;
+    return matcher_most(&matcher, set->policies, set->n) <= LIMIT_MATCHED_MAX;
+}
+
+// A policy that goes on with another limit keeps its cells as they are laid out, if they can count
+// that far: no count is forgotten. Else it begins anew.
+static void keep_layouts(const struct policy_book *current, struct policy_book *next)
+{
+    for (uint32_t i = 0; i < next->n; i++) {
+        struct limit_policy *policy = &next->policies[i];
+        for (uint32_t j = 0; j < current->n; j++) {
+            const struct limit_policy *old = &current->policies[j];
+            if (policy_lineage(old) == policy_lineage(policy) &&
+                policy_can_count(old, policy_reach(policy))) {
+                policy->algorithm = old->algorithm;
+                policy->count_bits = old->count_bits;
+                policy->identity = old->identity;
+            }
+        }
+    }
 }
 
 // Carries retired ranges over and retires those of policies that are gone.
@@ -102,6 +128,9 @@ static int retire(const struct policy_book *current, uint64_t left_generation,
     }
     for (uint32_t i = 0; i < current->n; i++) {
         struct policy_range range = extent_of(&current->policies[i]);
+        if (range.n == 0) {
+            continue; // unlimited
+        }
         occupy(extents, range.first, range.n);
         if (find_identity(next->policies, next->n, current->policies[i].identity)) {
             continue;
@@ -120,10 +149,15 @@ static int place_new(const struct policy_book *current, uint64_t cells, struct p
 {
     uint64_t weights = 0;
     for (uint32_t i = 0; i < next->n; i++) {
-        weights += next->policies[i].weight ? next->policies[i].weight : 1;
+        weights += next->policies[i].unlimited ? 0
+                   : next->policies[i].weight  ? next->policies[i].weight
+                                               : 1;
     }
     for (uint32_t i = 0; i < next->n; i++) {
         struct limit_policy *policy = &next->policies[i];
+        if (policy->unlimited) {
+            continue;
+        }
         const struct limit_policy *old =
             find_identity(current->policies, current->n, policy->identity);
         if (old) {
@@ -154,8 +188,13 @@ int layout_place(const struct policy_book *current, const struct limit_policy_se
         return -EINVAL;
     }
     struct extents extents = {0};
-    *ret_next = (struct policy_book){.generation = current->generation + 1, .n = set->n};
+    memset(ret_next, 0, sizeof(*ret_next));
+    ret_next->generation = current->generation + 1;
+    ret_next->n = set->n;
+    ret_next->n_tiers = set->n_tiers;
+    memcpy(ret_next->tiers, set->tiers, sizeof(set->tiers));
     memcpy(ret_next->policies, set->policies, set->n * sizeof(set->policies[0]));
+    keep_layouts(current, ret_next);
     int r = retire(current, left_generation, ret_next, &extents);
     return r < 0 ? r : place_new(current, cells, ret_next, &extents);
 }

@@ -22,7 +22,7 @@ struct trial { // one matching policy
     struct table_place place;
     struct cell_reading reading;
     struct meter_charge charge;
-    uint64_t hash;
+    uint64_t hash, cost, limit;
     uint32_t policy, parts, ipv6_prefix_bits;
     bool shadow, denied, charged;
     bool ignored; // a shadow policy that could not be charged and must not be in the way
@@ -31,7 +31,8 @@ struct decision {
     struct limit_view *view;
     struct trial trials[LIMIT_MATCHED_MAX];
     uint32_t n;
-    uint64_t cost, now_ns;
+    uint64_t now_ns;
+    bool only_looks;     // cost 0
     bool needs_clock;    // the guess would be too old for a ring
     bool enforcing_only; // shadow policies have cost enough tries
 };
@@ -42,11 +43,13 @@ static uint64_t hash_of(const struct decision *decision, const struct trial *tri
                         const struct limit_facts *facts)
 {
     for (const struct trial *other = decision->trials; other < trial; other++) {
-        if (other->parts == trial->parts && other->ipv6_prefix_bits == trial->ipv6_prefix_bits) {
+        if (other->parts == trial->parts && !(trial->parts & LIMIT_KEY_HEADERS) &&
+            other->ipv6_prefix_bits == trial->ipv6_prefix_bits) {
             return other->hash;
         }
     }
-    return key_hash(decision->view->hash_key, facts, trial->parts, trial->ipv6_prefix_bits);
+    return key_hash(decision->view->hash_key, facts, trial->parts,
+                    &decision->view->book.policies[trial->policy]);
 }
 
 static void find_policies(struct decision *decision, const struct limit_facts *facts)
@@ -63,6 +66,13 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
         trial->parts = key_parts_of(facts, policy->key_parts);
         trial->ipv6_prefix_bits = policy->ipv6_prefix_bits;
         trial->hash = hash_of(decision, trial, facts);
+        trial->cost = (facts->cost ? facts->cost : UINT64_C(1)) * (policy->cost ? policy->cost : 1);
+        trial->limit = policy->limit;
+        if (__builtin_expect(view->has_overrides >> index & 1, 0) &&
+            !view_override(view, index, trial->hash, &trial->limit)) {
+            decision->n--; // this key is unlimited
+            continue;
+        }
         trial->key = table_key_of(&trial->meter->range, trial->hash);
         trial->charged = false;
         __builtin_prefetch(table_way(&trial->key, 0), 1);
@@ -73,11 +83,13 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
 // Looks without changing anything, and says for each policy whether it would refuse.
 static int weigh(struct decision *decision, bool *ret_refused)
 {
-    uint64_t cost = decision->cost ? decision->cost : 1;
     *ret_refused = false;
     for (uint32_t i = 0; i < decision->n; i++) {
         struct trial *trial = &decision->trials[i];
         meter_set_clock(trial->meter, decision->now_ns);
+        if (trial->meter->limit != trial->limit) {
+            meter_set_limit(trial->meter, trial->limit);
+        }
         trial->ignored = decision->enforcing_only && trial->shadow;
         if (trial->ignored) {
             trial->place = (struct table_place){0};
@@ -92,7 +104,7 @@ static int weigh(struct decision *decision, bool *ret_refused)
                 return r;
             }
         }
-        trial->denied = trial->reading.used + cost > trial->meter->limit;
+        trial->denied = trial->reading.used + trial->cost > trial->limit;
         *ret_refused |= trial->denied && !trial->shadow;
     }
     return 0;
@@ -103,13 +115,13 @@ static void take_back_all(struct decision *decision)
     for (uint32_t i = 0; i < decision->n; i++) {
         struct trial *trial = &decision->trials[i];
         if (trial->charged) {
-            meter_take_back(trial->meter, trial->place.cell, decision->cost, &trial->charge);
+            meter_take_back(trial->meter, trial->place.cell, trial->cost, &trial->charge);
             trial->charged = false;
         }
     }
 }
 
-static int charge(struct trial *trial, uint64_t cost)
+static int charge(struct trial *trial)
 {
     uint64_t live_from = meter_live_from(trial->meter);
     int r = table_claim(&trial->key, live_from, &trial->place);
@@ -120,7 +132,8 @@ static int charge(struct trial *trial, uint64_t cost)
         }
     }
     if (r == 0) {
-        r = meter_charge(trial->meter, trial->place.cell, cost, &trial->charge, &trial->reading);
+        r = meter_charge(trial->meter, trial->place.cell, trial->cost, &trial->charge,
+                         &trial->reading);
     }
     return r;
 }
@@ -132,7 +145,7 @@ static int charge_all(struct decision *decision)
         if (trial->denied || trial->ignored) {
             continue; // a shadow policy: what it would refuse does not count there
         }
-        int r = charge(trial, decision->cost);
+        int r = charge(trial);
         trial->charged = r == 0;
         if (r == -EDQUOT && trial->shadow) {
             trial->denied = true;
@@ -166,7 +179,7 @@ static enum outcome try_once(struct decision *decision)
     if (weigh(decision, &refused) < 0) {
         return OUTCOME_AGAIN;
     }
-    if (!refused && decision->cost > 0 && charge_all(decision) < 0) {
+    if (!refused && !decision->only_looks && charge_all(decision) < 0) {
         take_back_all(decision);
         return OUTCOME_AGAIN;
     }
@@ -182,21 +195,21 @@ static void fill_charge(const struct decision *decision, const struct trial *tri
                         struct limit_charge *ret_charge)
 {
     const struct meter *meter = trial->meter;
-    uint64_t used = trial->reading.used, cost = decision->cost ? decision->cost : 1;
-    uint64_t to_free = trial->denied ? used + cost - meter->limit : 1;
+    uint64_t used = trial->reading.used, limit = trial->limit;
+    uint64_t to_free = trial->denied ? used + trial->cost - limit : 1;
     uint64_t freed_ns = trial->denied || used > 0 ? meter_freed_ns(meter, &trial->reading, to_free)
                                                   : decision->now_ns;
     *ret_charge = (struct limit_charge){.policy = (uint16_t)trial->policy,
                                         .shadow = trial->shadow,
                                         .denied = trial->denied,
-                                        .limit = meter->limit,
-                                        .remaining = meter->limit > used ? meter->limit - used : 0,
+                                        .limit = limit,
+                                        .remaining = limit > used ? limit - used : 0,
                                         .reset_ns = freed_ns - decision->now_ns};
     if (trial->charged) {
         ret_charge->cell = (uint32_t)(trial->place.cell - decision->view->cells);
         ret_charge->bucket = trial->charge.bucket;
         ret_charge->tag = trial->charge.tag;
-        ret_charge->cost = (uint32_t)decision->cost;
+        ret_charge->cost = (uint32_t)trial->cost;
     }
 }
 
@@ -229,7 +242,7 @@ void limit_decide(struct limit_view *view, const struct limit_facts *facts,
     struct decision decision;
     decision.view = view;
     decision.n = 0;
-    decision.cost = facts->cost;
+    decision.only_looks = facts->cost == 0;
     decision.needs_clock = decision.enforcing_only = false;
     find_policies(&decision, facts);
     decision.now_ns =
@@ -246,17 +259,23 @@ void limit_decide(struct limit_view *view, const struct limit_facts *facts,
     fill_verdict(&decision, outcome, ret_verdict);
 }
 
-void limit_refund(struct limit_view *view, const struct limit_verdict *verdict)
+void limit_refund_charge(struct limit_view *view, const struct limit_verdict *verdict,
+                         uint32_t index)
 {
-    if (!verdict->admitted || verdict->generation != view->generation) {
+    const struct limit_charge *charge = &verdict->charges[index];
+    if (!verdict->admitted || verdict->generation != view->generation || charge->cost == 0) {
         return; // cells may belong to another policy by now: it stays charged until it ages out
     }
+    if (charge->cell < view->n_cells && charge->policy < view->book.n) {
+        struct meter_charge taken = {.bucket = charge->bucket, .tag = charge->tag};
+        meter_take_back(&view->meters[charge->policy], &view->cells[charge->cell], charge->cost,
+                        &taken);
+    }
+}
+
+void limit_refund(struct limit_view *view, const struct limit_verdict *verdict)
+{
     for (uint32_t i = 0; i < verdict->n; i++) {
-        const struct limit_charge *charge = &verdict->charges[i];
-        if (charge->cost > 0 && charge->cell < view->n_cells && charge->policy < view->book.n) {
-            struct meter_charge taken = {.bucket = charge->bucket, .tag = charge->tag};
-            meter_take_back(&view->meters[charge->policy], &view->cells[charge->cell], charge->cost,
-                            &taken);
-        }
+        limit_refund_charge(view, verdict, i);
     }
 }

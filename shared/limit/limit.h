@@ -12,38 +12,12 @@
 #include <stdint.h>
 
 #include "base/address.h"
-#include "base/problems.h"
-#include "config/model.h"
-#include "config/params.h"
+#include "limit/policy_set.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
 
-#define LIMIT_POLICIES_MAX   64
-#define LIMIT_MATCHED_MAX    8
-#define LIMIT_NAME_MAX       24
-#define LIMIT_TIER_MAX       8
-#define LIMIT_PATH_MAX       128
-#define LIMIT_PATHS_MAX      8
-#define LIMIT_WINDOW_MAX_NS  (UINT64_C(86400) * 1000000000) // the segment does not survive a reboot
 #define LIMIT_TABLE_SECTION  "limit-table"
 #define LIMIT_POLICY_SECTION "limit-policy"
-
-enum limit_algorithm { LIMIT_SLIDING_WINDOW = 1, LIMIT_RING, LIMIT_GCRA, LIMIT_FIXED_WINDOW };
-enum limit_mode { LIMIT_ENFORCE, LIMIT_SHADOW };
-enum limit_key_part {      // bits; a key is the hash of the parts in this order
-    LIMIT_KEY_CLIENT = 1,  // client address, IPv6 by prefix
-    LIMIT_KEY_SUBJECT = 2, // verified subject of the token
-    LIMIT_KEY_API_KEY = 4,
-    LIMIT_KEY_ROUTE = 8,
-    LIMIT_KEY_CALLER = 16, // subject, else API key, else client address
-};
-enum limit_tier { LIMIT_TIER_FREE, LIMIT_TIER_PREMIUM, LIMIT_TIER_ENTERPRISE };
-enum limit_region {
-    LIMIT_REGION_US_EAST,
-    LIMIT_REGION_US_WEST,
-    LIMIT_REGION_EUROPE,
-    LIMIT_REGION_ASIA
-};
 
 // What one request is, as policies see it. Texts need not be NUL-terminated; nothing is kept.
 struct limit_facts {
@@ -56,43 +30,19 @@ struct limit_facts {
     size_t path_len;
     const char *route; // name, may be NULL before routing
     unsigned method;   // http_method_bit
-    uint32_t tier;     // enum limit_tier
+    uint32_t tier;     // index, see limit_tier_name
     bool tier_verified;
     uint32_t region; // enum limit_region
-    uint32_t cost;   // 1 for an ordinary request; 0 looks without charging
+    // 1 for an ordinary request, n for one that counts n times a policy's cost; 0 looks without
+    // charging.
+    uint32_t cost;
+    const char *host; // lower case, without port
+    size_t host_len;
+    // The value of a header of the request by its name in lower case, NULL: it has none. NULL
+    // itself: the request has no headers.
+    const char *(*header)(const void *arg, const char *name, size_t *ret_len);
+    const void *header_arg;
 };
-
-// A compiled policy, as it lies in the segment (plain data, fixed size).
-struct limit_policy {
-    char name[LIMIT_NAME_MAX];
-    uint32_t algorithm, mode, key_parts;
-    uint32_t methods;             // http_method_bit mask
-    uint32_t tiers;               // bit per tier, 0: all
-    uint32_t regions;             // bit per region, 0: all
-    uint32_t skip_verified_tiers; // bit per tier: a verified caller of it is not bound (global)
-    uint32_t ipv6_prefix_bits;
-    uint64_t limit, window_ns, burst;
-    uint32_t n_paths;                            // 0: any path
-    char paths[LIMIT_PATHS_MAX][LIMIT_PATH_MAX]; // without a trailing slash; "" is every path
-    // Hash of name, algorithm, window, key and count_bits: counts survive a reload if equal.
-    uint64_t identity;
-    uint32_t first_cell, n_cells, overflow_cell, n_overflow_cells; // set by limit_publish
-    uint32_t endpoint_type; // enum limit_endpoint_type, label of valvechain_rate_limit_hits_total
-    uint32_t count_bits;    // sliding_window: bits of a sub-bucket's count; else 0
-    uint32_t weight;        // its share of the table among all policies
-    uint32_t reserved;
-};
-enum limit_endpoint_type { LIMIT_ENDPOINT_API, LIMIT_ENDPOINT_AUTH, LIMIT_ENDPOINT_SYSTEM };
-
-struct limit_policy_set {
-    uint32_t n;
-    struct limit_policy policies[LIMIT_POLICIES_MAX];
-};
-
-// Built-in policies from the parameters: auth, tier-free, tier-premium, tier-enterprise, and global
-// or one per region. Refuses a bad set as a whole, every reason in `problems`.
-int limit_compile(const struct limits_params *params, const struct config_model *model,
-                  int environment, struct problems *problems, struct limit_policy_set *ret_set);
 
 struct segment_section_spec limit_table_section_spec(uint64_t cells);
 struct segment_section_spec limit_policy_section_spec(void);
@@ -144,6 +94,9 @@ void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict);
 // Gives back what a verdict charged, where it still stands (refused later on the way).
 void limit_refund(struct limit_view *view, const struct limit_verdict *verdict);
+// The same for one of its charges.
+void limit_refund_charge(struct limit_view *view, const struct limit_verdict *verdict,
+                         uint32_t charge);
 const struct limit_policy *limit_policy_at(const struct limit_view *view,
                                            uint32_t index); // NULL past the end
 
@@ -154,7 +107,7 @@ struct limit_fill {
 };
 void limit_fill(const struct limit_view *view, struct limit_fill *ret_fill);
 
-extern const char *const limit_tier_names[3];
-extern const char *const limit_region_names[4];
+// The tiers of the policies in force, built-in ones first. NULL past the end.
+const char *limit_tier_name(const struct limit_view *view, uint32_t tier);
 
 #endif

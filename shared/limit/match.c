@@ -14,7 +14,13 @@ void matcher_init(struct matcher *matcher, const struct limit_policy *policies, 
             matcher->by_region[j] |= policy->regions == 0 || policy->regions >> j & 1 ? bit : 0;
             matcher->not_verified[j] |= policy->skip_verified_tiers >> j & 1 ? 0 : bit;
         }
+        for (uint32_t j = 0; j < 2; j++) {
+            matcher->by_caller[j] |= policy->callers == 0 || policy->callers >> j & 1 ? bit : 0;
+        }
         matcher->with_paths |= policy->n_paths > 0 ? bit : 0;
+        matcher->with_more |= policy->host[0] != '\0' || policy->header[0] != '\0' ? bit : 0;
+        matcher->unlimited |= policy->unlimited ? bit : 0;
+        matcher->with_replaces |= policy->replaces != 0 ? bit : 0;
     }
 }
 _Static_assert(MATCH_METHODS == LIMIT_TIER_MAX, "one loop fills all masks");
@@ -29,14 +35,47 @@ bool match_path(const char *prefix, const char *path, size_t path_len)
            (path_len == len || path[len] == '/');
 }
 
-static bool has_path(const struct limit_policy *policy, const struct limit_facts *facts)
+static bool has_path(const struct limit_policy *policy, const char *path, size_t path_len)
 {
     for (uint32_t i = 0; i < policy->n_paths; i++) {
-        if (match_path(policy->paths[i], facts->path, facts->path_len)) {
+        if (match_path(policy->paths[i], path, path_len)) {
             return true;
         }
     }
     return false;
+}
+
+static bool is_text(const char *wanted, size_t max, const char *text, size_t len)
+{
+    return strnlen(wanted, max) == len && memcmp(wanted, text, len) == 0;
+}
+
+static bool has_host_and_header(const struct limit_policy *policy, const struct limit_facts *facts)
+{
+    if (policy->host[0] != '\0' &&
+        !is_text(policy->host, LIMIT_HOST_MAX, facts->host, facts->host_len)) {
+        return false;
+    }
+    if (policy->header[0] == '\0') {
+        return true;
+    }
+    size_t len = 0;
+    const char *value =
+        facts->header ? facts->header(facts->header_arg, policy->header, &len) : NULL;
+    return value && (policy->header_value[0] == '\0' ||
+                     is_text(policy->header_value, LIMIT_HEADER_MAX, value, len));
+}
+
+// Each that matches replaces what it names, also when it is replaced itself: the order in which
+// policies stand changes nothing.
+static uint64_t without_replaced(const struct matcher *matcher, const struct limit_policy *policies,
+                                 uint64_t bits)
+{
+    uint64_t replaced = 0;
+    for (uint64_t from = bits & matcher->with_replaces; from != 0; from &= from - 1) {
+        replaced |= policies[__builtin_ctzll(from)].replaces;
+    }
+    return bits & ~replaced;
 }
 
 uint64_t matcher_bits(const struct matcher *matcher, const struct limit_policy *policies,
@@ -45,29 +84,83 @@ uint64_t matcher_bits(const struct matcher *matcher, const struct limit_policy *
     uint32_t method =
         facts->method ? (uint32_t)__builtin_ctz(facts->method) % MATCH_METHODS : MATCH_METHODS - 1;
     uint32_t tier = facts->tier % LIMIT_TIER_MAX, region = facts->region % LIMIT_TIER_MAX;
-    uint64_t bits =
-        matcher->by_method[method] & matcher->by_tier[tier] & matcher->by_region[region];
+    uint64_t bits = matcher->by_method[method] & matcher->by_tier[tier] &
+                    matcher->by_region[region] & matcher->by_caller[facts->subject_len > 0];
     if (facts->tier_verified) {
         bits &= matcher->not_verified[tier];
     }
     for (uint64_t paths = bits & matcher->with_paths; paths != 0; paths &= paths - 1) {
-        if (!has_path(&policies[__builtin_ctzll(paths)], facts)) {
+        if (!has_path(&policies[__builtin_ctzll(paths)], facts->path, facts->path_len)) {
             bits &= ~(paths & -paths);
         }
     }
-    return bits;
+    for (uint64_t more = bits & matcher->with_more; more != 0; more &= more - 1) {
+        if (!has_host_and_header(&policies[__builtin_ctzll(more)], facts)) {
+            bits &= ~(more & -more);
+        }
+    }
+    return without_replaced(matcher, policies, bits) & ~matcher->unlimited;
 }
 
-uint32_t matcher_most(const struct matcher *matcher)
+static uint32_t most_of(const struct matcher *matcher, uint64_t bits)
 {
     uint32_t most = 0;
     for (uint32_t m = 0; m < MATCH_METHODS; m++) {
         for (uint32_t t = 0; t < LIMIT_TIER_MAX; t++) {
-            for (uint32_t r = 0; r < LIMIT_TIER_MAX; r++) {
-                uint64_t bits = matcher->by_method[m] & matcher->by_tier[t] & matcher->by_region[r];
-                uint32_t n = (uint32_t)__builtin_popcountll(bits);
-                most = n > most ? n : most;
+            for (uint32_t r = 0; r < LIMIT_REGIONS; r++) {
+                uint64_t both = matcher->by_method[m] & matcher->by_tier[t] &
+                                matcher->by_region[r] & bits & ~matcher->unlimited;
+                for (uint32_t c = 0; c < 2; c++) {
+                    uint32_t n = (uint32_t)__builtin_popcountll(both & matcher->by_caller[c]);
+                    most = n > most ? n : most;
+                }
             }
+        }
+    }
+    return most;
+}
+
+// The policies that a request to this path and host can meet.
+static uint64_t bits_at(const struct limit_policy *policies, uint32_t n, const char *path,
+                        const char *host)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct limit_policy *policy = &policies[i];
+        bool host_fits =
+            policy->host[0] == '\0' || strncmp(policy->host, host, LIMIT_HOST_MAX) == 0;
+        bool path_fits =
+            policy->n_paths == 0 || has_path(policy, path, strnlen(path, LIMIT_PATH_MAX));
+        bits |= host_fits && path_fits ? UINT64_C(1) << i : 0;
+    }
+    return bits;
+}
+
+static uint32_t most_on_host(const struct matcher *matcher, const struct limit_policy *policies,
+                             uint32_t n, const char *host)
+{
+    uint32_t most = most_of(matcher, bits_at(policies, n, "", host));
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < policies[i].n_paths; j++) {
+            uint64_t bits = bits_at(policies, n, policies[i].paths[j], host);
+            uint32_t here =
+                (uint32_t)__builtin_popcountll(bits) > most ? most_of(matcher, bits) : 0;
+            most = here > most ? here : most;
+        }
+    }
+    return most;
+}
+
+// No path meets more policies than the longest prefix that it lies under, and no host more than one
+// that is named.
+uint32_t matcher_most(const struct matcher *matcher, const struct limit_policy *policies,
+                      uint32_t n)
+{
+    uint32_t most = most_on_host(matcher, policies, n, "");
+    for (uint32_t i = 0; i < n; i++) {
+        if (policies[i].host[0] != '\0') {
+            uint32_t here = most_on_host(matcher, policies, n, policies[i].host);
+            most = here > most ? here : most;
         }
     }
     return most;

@@ -38,6 +38,17 @@ static inline void meter_init(struct meter *meter, const struct limit_policy *po
         window_init(&meter->window, policy->limit, policy->count_bits, policy->window_ns);
     }
 }
+// For the key at hand: an override's limit, or the policy's own again. It is within what the
+// policy's layout counts.
+static inline void meter_set_limit(struct meter *meter, uint64_t limit)
+{
+    meter->limit = limit;
+    if (meter->is_ring) {
+        meter->ring.limit = limit;
+    } else {
+        meter->window.limit = limit;
+    }
+}
 static inline void meter_set_clock(struct meter *meter, uint64_t now_ns)
 {
     if (meter->is_ring) {

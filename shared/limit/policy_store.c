@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "limit/key.h"
 #include "limit/layout.h"
 #include "limit/policy.h"
 
@@ -65,8 +66,21 @@ static void copy_in(_Atomic uint64_t *book, const struct policy_book *from)
 static bool is_sound(const struct policy_book *book, uint64_t generation, uint64_t cells)
 {
     if (book->generation != generation || book->n > LIMIT_POLICIES_MAX ||
-        book->n_retired > POLICY_RETIRED_MAX) {
+        book->n_retired > POLICY_RETIRED_MAX || book->n_tiers > LIMIT_TIER_MAX ||
+        book->n_overrides > LIMIT_OVERRIDES_MAX) {
         return false;
+    }
+    for (uint32_t i = 0; i < book->n_tiers; i++) {
+        if (!memchr(book->tiers[i], 0, LIMIT_NAME_MAX)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < book->n_overrides; i++) {
+        const struct policy_override *override = &book->overrides[i];
+        if (override->policy >= book->n ||
+            !policy_can_count(&book->policies[override->policy], override->limit)) {
+            return false;
+        }
     }
     for (uint32_t i = 0; i < book->n; i++) {
         if (!policy_is_sound(&book->policies[i]) || !policy_is_placed(&book->policies[i], cells)) {
@@ -148,9 +162,34 @@ static int become_publisher(struct policy_store *store, const struct policy_acto
     }
 }
 
+// Sorted in, so that a decision finds a key's own limit by bisection.
+static void put_overrides(const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                          const struct limit_policy_set *set, struct policy_book *book)
+{
+    for (uint32_t i = 0; i < set->n_overrides; i++) {
+        const struct limit_override *from = &set->overrides[i];
+        const struct limit_policy *policy = &set->policies[from->policy];
+        struct limit_facts facts = {.client = from->client,
+                                    .subject = from->text,
+                                    .subject_len = strnlen(from->text, LIMIT_KEY_TEXT_MAX),
+                                    .api_key = from->text,
+                                    .api_key_len = strnlen(from->text, LIMIT_KEY_TEXT_MAX)};
+        struct policy_override override = {.policy = from->policy,
+                                           .limit = from->limit,
+                                           .hash = key_hash(hash_key, &facts, from->parts, policy)};
+        uint32_t at = book->n_overrides++;
+        while (at > 0 && policy_override_compare(&book->overrides[at - 1], override.policy,
+                                                 override.hash) > 0) {
+            book->overrides[at] = book->overrides[at - 1];
+            at--;
+        }
+        book->overrides[at] = override;
+    }
+}
+
 static int publish_as_publisher(struct policy_store *store, const struct policy_actor *actor,
-                                uint64_t cells, const struct limit_policy_set *set,
-                                enum limit_publish_rule rule)
+                                uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                                const struct limit_policy_set *set, enum limit_publish_rule rule)
 {
     struct policy_book current, next;
     uint64_t active = atomic_load(&store->active);
@@ -165,6 +204,7 @@ static int publish_as_publisher(struct policy_store *store, const struct policy_
     if (r < 0) {
         return r;
     }
+    put_overrides(hash_key, set, &next);
     uint64_t book = (active & 1) ^ 1;
     copy_in(store->books[book], &next);
     return atomic_compare_exchange_strong(&store->active, &active, next.generation << 1 | book)
@@ -173,8 +213,8 @@ static int publish_as_publisher(struct policy_store *store, const struct policy_
 }
 
 int policy_store_publish(struct policy_store *store, const struct policy_actor *actor,
-                         uint64_t cells, const struct limit_policy_set *set,
-                         enum limit_publish_rule rule)
+                         uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                         const struct limit_policy_set *set, enum limit_publish_rule rule)
 {
     if (rule == LIMIT_PUBLISH_IF_ABSENT && policy_store_generation(store) != 0) {
         return -EALREADY;
@@ -183,7 +223,7 @@ int policy_store_publish(struct policy_store *store, const struct policy_actor *
     if (r < 0) {
         return r;
     }
-    r = publish_as_publisher(store, actor, cells, set, rule);
+    r = publish_as_publisher(store, actor, cells, hash_key, set, rule);
     uint64_t me = (uint64_t)(actor->slot + 1) << 32 | actor->generation;
     atomic_compare_exchange_strong(&store->publisher, &me, 0);
     return r;

@@ -16,12 +16,28 @@ struct policy_range { // cells that belonged to a policy until generation `retir
     uint32_t first, n;
     uint64_t retired_in;
 };
+struct policy_override {  // one key's own limit
+    uint64_t hash, limit; // limit UINT64_MAX: unlimited
+    uint32_t policy, reserved;
+};
 struct policy_book {
     uint64_t generation; // 0: nothing published
-    uint32_t n, n_retired;
+    uint32_t n, n_retired, n_tiers, n_overrides;
+    char tiers[LIMIT_TIER_MAX][LIMIT_NAME_MAX];
+    struct policy_override overrides[LIMIT_OVERRIDES_MAX]; // in order, see the compare below
     struct policy_range retired[POLICY_RETIRED_MAX];
     struct limit_policy policies[LIMIT_POLICIES_MAX];
 };
+
+// The order of the overrides: by policy, then by hash.
+static inline int policy_override_compare(const struct policy_override *override, uint32_t policy,
+                                          uint64_t hash)
+{
+    if (override->policy != policy) {
+        return override->policy < policy ? -1 : 1;
+    }
+    return override->hash < hash ? -1 : override->hash > hash;
+}
 
 struct policy_store;
 struct policy_actor { // who acts: a held slot
@@ -40,9 +56,9 @@ int policy_store_read(const struct policy_store *store, uint64_t cells,
 void policy_store_acknowledge(struct policy_store *store, const struct policy_actor *actor,
                               uint64_t generation);
 void policy_store_leave(struct policy_store *store, const struct policy_actor *actor);
-// See limit_publish.
+// See limit_publish. `hash_key` is the segment's, for the keys of overrides.
 int policy_store_publish(struct policy_store *store, const struct policy_actor *actor,
-                         uint64_t cells, const struct limit_policy_set *set,
-                         enum limit_publish_rule rule);
+                         uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                         const struct limit_policy_set *set, enum limit_publish_rule rule);
 
 #endif

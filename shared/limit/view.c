@@ -34,6 +34,10 @@ static int take_over(struct limit_view *view)
     for (uint32_t i = 0; i < view->book.n; i++) {
         meter_init(&view->meters[i], &view->book.policies[i], view->cells);
     }
+    view->has_overrides = 0;
+    for (uint32_t i = 0; i < view->book.n_overrides; i++) {
+        view->has_overrides |= UINT64_C(1) << view->book.overrides[i].policy;
+    }
     view->sweep_policy = view->sweep_cell = 0;
     if (!view->read_only) {
         policy_store_acknowledge(view->store, &view->actor, view->generation);
@@ -117,11 +121,36 @@ int limit_publish(struct limit_view *view, const struct limit_policy_set *set,
         return -EROFS;
     }
     limit_refresh(view); // so that we do not hold our own ranges back
-    int r = policy_store_publish(view->store, &view->actor, view->n_cells, set, rule);
+    int r =
+        policy_store_publish(view->store, &view->actor, view->n_cells, view->hash_key, set, rule);
     if (r == 0) {
         limit_refresh(view);
     }
     return r;
+}
+
+const char *limit_tier_name(const struct limit_view *view, uint32_t tier)
+{
+    return tier < view->book.n_tiers ? view->book.tiers[tier] : NULL;
+}
+
+bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit)
+{
+    const struct policy_override *overrides = view->book.overrides;
+    uint32_t low = 0, high = view->book.n_overrides;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (policy_override_compare(&overrides[middle], policy, hash) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < view->book.n_overrides &&
+        policy_override_compare(&overrides[low], policy, hash) == 0) {
+        *limit = overrides[low].limit;
+    }
+    return *limit != UINT64_MAX;
 }
 
 uint64_t limit_generation(const struct limit_view *view)

@@ -22,6 +22,7 @@ struct limit_view {
 
     uint64_t generation;
     struct matcher matcher;
+    uint64_t has_overrides; // bit per policy
     struct meter meters[LIMIT_POLICIES_MAX];
     struct policy_book book;
     struct policy_book scratch; // being read
@@ -33,6 +34,8 @@ static inline uint64_t view_now_ns(const struct limit_view *view)
 {
     return view->clock_ns ? view->clock_ns(view->clock_arg) : clock_mono_ns();
 }
+// Puts the key's own limit into `limit`, if it has one. False: it is unlimited.
+bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit);
 // Over memory of the caller: `cells` and a store of policy_store_bytes(), both zeroed at first.
 // Takes the active policies over; -EPROTO as limit_attach.
 int view_init(struct limit_view *view, struct cell *cells, uint64_t n_cells,

@@ -22,7 +22,12 @@ Test(model_doc, every_field_is_whole)
 // Every field of every object, found by following the schema itself.
 Test(model_doc, schema_has_every_field)
 {
-    static const char *const defs[N_OBJECTS] = {NULL, "upstream", "breaker", "route", "fallback"};
+    static const char *const defs[N_OBJECTS] = {
+        [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",
+        [OBJECT_region] = "region",     [OBJECT_policy] = "policy",
+        [OBJECT_match] = "match",       [OBJECT_override] = "override",
+        [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker",
+        [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback"};
     struct strbuf out = STRBUF_INIT;
     cr_assert_eq(config_model_schema(&out), 0);
     json_t *schema = json_loads(strbuf_text(&out), JSON_REJECT_DUPLICATES, NULL);
