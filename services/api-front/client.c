@@ -23,11 +23,17 @@
 // So many turns may a connection stay among libmicrohttpd's ready ones with nothing to do; a turn
 // costs about 0.1 us, suspending and resuming two epoll_ctl and a recv. With nothing else going on
 // there is a turn each millisecond (listener.c).
-#define WAIT_TURNS   20
-#define WAITING_MAX  64
-#define FAREWELL_MS  2000 // a client may take this long to read its last answer
-#define PEEK_FROM_MS 100  // requests younger than this are not looked after
-#define PEEK_EACH_MS 500
+#define WAIT_TURNS  20
+#define WAITING_MAX 64
+// After a last answer so long, and so much, of what the client still sends is read and dropped, and
+// no longer than this in silence: closing over unread bytes is a reset, which takes an answer away
+// that the client has not read yet (RFC 9112 9.6). The times are nginx's lingering_time and,
+// shorter, lingering_timeout.
+#define FAREWELL_MS       30000
+#define FAREWELL_QUIET_MS 2000
+#define FAREWELL_BYTES    (256u << 20)
+#define PEEK_FROM_MS      100 // requests younger than this are not looked after
+#define PEEK_EACH_MS      500
 // When calls are short an upload is judged by this part of BODY_RATE_PERIOD, in steps of an eighth.
 #define CROWDED_STEPS 2
 
@@ -167,7 +173,8 @@ static bool say_farewell(struct client *client)
     }
     request->queued = true;
     client->farewell = true;
-    client->cut_at_ms = front_now_ms(front) + FAREWELL_MS;
+    client->farewell_since_ms = client->heard_ms = front_now_ms(front);
+    client->farewell_bytes = 0;
     resume(client);
     return true;
 }
@@ -312,11 +319,12 @@ static enum MHD_Result on_header(struct client *client, const char *url, const c
         // Where the next request begins is not sure: this is the connection's last answer.
         return queue_now(client, true) ? MHD_YES : MHD_NO;
     }
-    bool early =
-        request->answered && (request->expects_continue ||
-                              body_left(request) > front_of(client)->params->body_discard_bytes);
-    if (request->has_body && early) {
-        return queue_now(client, true) ? MHD_YES : MHD_NO;
+    if (request->has_body && request->answered && request->expects_continue) {
+        return queue_now(client, true) ? MHD_YES : MHD_NO; // instead of 100, and no body comes
+    }
+    if (request->has_body && request->answered &&
+        body_left(request) > front_of(client)->params->body_discard_bytes) {
+        return say_farewell(client) ? MHD_YES : MHD_NO;
     }
     return MHD_YES; // without a body, the call for the complete request follows at once
 }
@@ -325,6 +333,10 @@ static enum MHD_Result on_body(struct client *client, const char *data, size_t *
 {
     struct request *request = client->request;
     rate_window_add(&client->rate, *size);
+    if (client->farewell) {
+        client->heard_ms = front_now_ms(front_of(client));
+        client->farewell_bytes += *size;
+    }
     if (client->farewell || request->queued) {
         *size = 0;
         return MHD_YES;
@@ -606,6 +618,17 @@ static void tick_answer(struct client *client, uint64_t now_ms)
     }
 }
 
+static void tick_farewell(struct client *client, uint64_t now_ms)
+{
+    bool leaving = front_of(client)->drain != NULL; // of the process: there is no time for more
+    uint64_t bound_ms = leaving ? FAREWELL_QUIET_MS : FAREWELL_MS;
+    if (now_ms - client->heard_ms >= FAREWELL_QUIET_MS ||
+        now_ms - client->farewell_since_ms >= bound_ms ||
+        client->farewell_bytes >= FAREWELL_BYTES) {
+        cut(client);
+    }
+}
+
 void client_tick(struct client *client, uint64_t now_ms)
 {
     const struct front_params *params = front_of(client)->params;
@@ -614,10 +637,8 @@ void client_tick(struct client *client, uint64_t now_ms)
         expire(client);
         return;
     }
-    if (client->farewell && now_ms >= client->cut_at_ms) {
-        cut(client);
-    } else if (client->farewell) {
-        return;
+    if (client->farewell) {
+        tick_farewell(client, now_ms);
     } else if (request == NULL) {
         tick_without_request(client, now_ms);
     } else if (request->stage == REQUEST_HEADER) {

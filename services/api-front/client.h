@@ -48,11 +48,11 @@ struct client {
     bool looked_after; // since its last request, see tick_without_request()
     bool farewell;     // the last answer was written raw; the rest is read and dropped
 
-    uint64_t quiet_since_ms; // last request ended, or accepted
-    uint64_t cut_at_ms;      // after a farewell
-    struct rate_window rate; // of the body
-    bool rate_of_call;       // since the call began
-    bool held;               // by us: the exchange had no room for a piece
+    uint64_t quiet_since_ms;                              // last request ended, or accepted
+    uint64_t farewell_since_ms, heard_ms, farewell_bytes; // since then: dropped
+    struct rate_window rate;                              // of the body
+    bool rate_of_call;                                    // since the call began
+    bool held; // by us: the exchange had no room for a piece
     uint64_t peeked_ms;
     uint64_t taken_ms;        // last time it took a piece of its answer
     uint64_t taking_since_ms; // its rate of taking is counted from here; 0: not yet

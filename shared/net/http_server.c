@@ -15,8 +15,16 @@
 #define CONNECTION_BYTES (16 * 1024)
 #define BACKLOG          128
 
+struct visitor { // a connection
+    struct visitor *next, *previous;
+    int fd;
+    uint64_t since_ms; // accepted, head complete, or answer complete
+};
+
 struct http_server {
     struct MHD_Daemon *daemon;
+    uv_loop_t *loop;
+    struct visitor *visitors;
     uv_poll_t poll;   // of the daemon's epoll descriptor
     uv_timer_t timer; // the daemon's next timeout
     unsigned open_handles;
@@ -84,6 +92,61 @@ static int socket_listen(const struct sockaddr_storage *address, socklen_t len)
     return error;
 }
 
+// libmicrohttpd's timeout counts from the last byte either way, which a dripping client renews for
+// ever; 64 of them were all there is.
+void http_server_expire(struct http_server *server, uint64_t now_ms)
+{
+    for (struct visitor *visitor = server->visitors; visitor; visitor = visitor->next)
+        if (now_ms >= visitor->since_ms + HTTP_SERVER_PATIENCE_MS)
+            shutdown(visitor->fd, SHUT_RDWR); // a hang-up, as the daemon sees it
+}
+
+static void connection_changed(void *arg, struct MHD_Connection *connection, void **context,
+                               enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = arg;
+    struct visitor *visitor = *context;
+    const union MHD_ConnectionInfo *info;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        visitor = info ? calloc(1, sizeof(*visitor)) : NULL;
+        if (!visitor)
+            return; // libmicrohttpd's own timeout is what is left
+        visitor->fd = info->connect_fd;
+        visitor->since_ms = uv_now(server->loop);
+        visitor->next = server->visitors;
+        if (visitor->next)
+            visitor->next->previous = visitor;
+        server->visitors = visitor;
+        *context = visitor;
+    } else if (visitor) {
+        *context = NULL;
+        *(visitor->previous ? &visitor->previous->next : &server->visitors) = visitor->next;
+        if (visitor->next)
+            visitor->next->previous = visitor->previous;
+        free(visitor);
+    }
+}
+
+static void patience_anew(struct http_server *server, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct visitor *visitor = info ? info->socket_context : NULL;
+
+    if (visitor)
+        visitor->since_ms = uv_now(server->loop);
+}
+
+static void request_completed(void *arg, struct MHD_Connection *connection, void **context,
+                              enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    (void)code;
+    patience_anew(arg, connection);
+}
+
 // Lets the daemon work and asks when it wants to be called again at the latest.
 static void server_turn(struct http_server *server);
 
@@ -103,6 +166,7 @@ static void server_turn(struct http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
 
+    http_server_expire(server, uv_now(server->loop)); // a dripping client makes turns
     MHD_run(server->daemon);
     if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES)
         uv_timer_start(&server->timer, server_timer_due, timeout_ms, 0);
@@ -173,6 +237,7 @@ static enum MHD_Result request_came(void *arg, struct MHD_Connection *connection
     (void)upload_data_size;
     (void)context;
     server->requests++;
+    patience_anew(server, connection);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
         answer.status = MHD_HTTP_METHOD_NOT_ALLOWED;
         strbuf_puts(&answer.body, "only GET and HEAD are served here\n");
@@ -195,7 +260,8 @@ static int daemon_start(struct http_server *server, int listener)
         MHD_USE_EPOLL, 0, NULL, NULL, request_came, server, MHD_OPTION_LISTEN_SOCKET, listener,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server,
+        MHD_OPTION_NOTIFY_COMPLETED, request_completed, server, MHD_OPTION_END);
     if (!server->daemon) {
         close(listener);
         return -EIO;
@@ -239,6 +305,7 @@ int http_server_open(uv_loop_t *loop, const char *address, http_answer_fn *answe
     }
     server->answer = answer;
     server->arg = arg;
+    server->loop = loop;
     error = daemon_start(server, listener);
     if (error >= 0)
         error = server_watch(server, loop, error);

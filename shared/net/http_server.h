@@ -1,7 +1,7 @@
 // A small HTTP listener inside the libuv loop, for side doors (/metrics of the agent, the advisor's
 // answers): GET and HEAD only, one function answers everything. libmicrohttpd does the protocol;
-// at most 64 connections, idle ones go after 10 s. Not for the gateway's traffic.
-// Errors: -errno. Thread: the loop's.
+// at most 64 connections, idle ones go after 10 s, slow ones after HTTP_SERVER_PATIENCE_MS. Not for
+// the gateway's traffic. Errors: -errno. Thread: the loop's.
 #ifndef VALVECHAIN_NET_HTTP_SERVER_H
 #define VALVECHAIN_NET_HTTP_SERVER_H
 
@@ -43,6 +43,11 @@ int http_server_open(uv_loop_t *loop, const char *address, http_answer_fn *answe
                      struct http_server **ret_server);
 // The loop must turn once more afterwards.
 void http_server_close(struct http_server **server);
+// So long a head may take from the connection's or the last answer's end, and so long an answer to
+// be taken, however the bytes drip.
+#define HTTP_SERVER_PATIENCE_MS 20000
+// Ends connections that took longer; `now_ms` by the loop's clock. The server does it by itself.
+void http_server_expire(struct http_server *server, uint64_t now_ms);
 uint64_t http_server_requests(const struct http_server *server); // answered, since it was opened
 
 #endif

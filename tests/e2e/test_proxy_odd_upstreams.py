@@ -138,6 +138,33 @@ def test_bytes_on_a_kept_connection_are_no_answer_to_a_later_request(method):
                 assert connection.read_response().body == b"asked"
 
 
+def test_unasked_bytes_are_no_answer_to_a_get():
+    """Both are there when the front looks: the GET, and bytes on the kept connection that it would take."""
+    kept = []
+
+    def warm(_request, connection):
+        kept.append(connection.sock)
+        return OK
+
+    with Upstream() as upstream, start(upstream.url) as front:
+        upstream.on("/warm", warm)
+        upstream.on("/get", response(body=b"asked"))
+        for number in range(30):
+            with raw_http.Connection(front.port) as connection:
+                connection.send(b"GET /warm HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert connection.read_response().status == 200
+                front["api-front"].freeze()
+                try:
+                    if number % 2:
+                        kept[number].sendall(response(body=b"stale"))
+                    connection.send(b"GET /get HTTP/1.1\r\nHost: a\r\n\r\n")
+                    if not number % 2:
+                        kept[number].sendall(response(body=b"stale"))
+                finally:
+                    front["api-front"].signal(signal.SIGCONT)
+                assert connection.read_response().body == b"asked", number
+
+
 def test_a_silent_endpoint_costs_its_connect_timeout_and_no_request():
     with Upstream() as upstream, socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

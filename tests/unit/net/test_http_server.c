@@ -181,6 +181,46 @@ Test(http_server, a_taken_port_is_an_error_and_port_0_opens_nothing)
     http_server_close(&server);
 }
 
+// Turns the loop until the server has closed the connection. False: not within the deadline.
+static bool is_closed(int fd)
+{
+    uint64_t end_ns = clock_mono_ns() + WORLD_DEADLINE_MS * NS_PER_MS;
+    char bytes[4096];
+    ssize_t n = -1;
+
+    while (n != 0 && clock_mono_ns() < end_ns) {
+        uv_run(&world.loop, UV_RUN_ONCE);
+        n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    }
+    return n == 0;
+}
+
+Test(http_server, a_head_that_drips_in_is_not_waited_for_longer_than_said)
+{
+    static const char drip[] = "GET / HTTP/1.1\r\nHost: h\r\nX-";
+    int n = 0;
+    unsigned port = free_port(AF_INET);
+    struct http_server *server = open_server(port, false, &n);
+    int fd = connect_to(AF_INET, port);
+    uint64_t opened_ms;
+
+    world_for(&world, 50);
+    opened_ms = uv_now(&world.loop);
+    for (size_t i = 0; i < sizeof(drip) - 1; i++) { // each byte renews the idle timeout
+        cr_assert_eq(write(fd, drip + i, 1), 1);
+        uv_run(&world.loop, UV_RUN_ONCE);
+    }
+    http_server_expire(server, opened_ms + HTTP_SERVER_PATIENCE_MS - 1000);
+    cr_assert_eq(write(fd, "a", 1), 1);
+    world_for(&world, 50);
+    cr_assert(recv(fd, &(char){0}, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "there is time left");
+    http_server_expire(server, opened_ms + HTTP_SERVER_PATIENCE_MS + 1000);
+    cr_assert(is_closed(fd));
+    cr_assert_eq(n, 0);
+    close(fd);
+    http_server_close(&server);
+}
+
 Test(http_server, addresses)
 {
     static const char *const good[] = {"127.0.0.1:9464", "0.0.0.0:1", "[::1]:65535", "[::]:0"};
