@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from support.suite import Suite, binary, require_binaries
+from support.suite import Suite, binary, kept_environment, require_binaries
 from support.wait import wait_for
 
 
@@ -20,7 +20,7 @@ class Tap:
             self.child = subprocess.Popen(
                 [binary("valvectl"), "tap", *topics], stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT,
-                env={"PATH": os.environ["PATH"],
+                env={**kept_environment(),
                      **{key: str(value) for key, value in suite.environment().items()}})
 
     def messages(self, topic):
@@ -90,7 +90,7 @@ def test_counters_go_on_and_restarts_are_counted(suite):
     def metrics():
         answer = subprocess.run([binary("valvectl"), "metrics", "--json"], text=True, check=True,
                                 capture_output=True, timeout=10,
-                                env={"PATH": os.environ["PATH"],
+                                env={**kept_environment(),
                                      **{k: str(v) for k, v in suite.environment().items()}})
         return answer.stdout
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support.suite import binary, require_binaries
+from support.suite import binary, kept_environment, require_binaries
 
 PROCESSES = ("api-front", "limiter", "breaker", "metrics-agent", "scaler-advisor")
 PLANNED = ("REDIS_ENABLED", "REGIONAL_SCALING")
@@ -15,7 +15,7 @@ def check(process, env):
     require_binaries((process,))
     return subprocess.run([binary(process), "--check"], stdin=subprocess.DEVNULL, text=True,
                           capture_output=True, timeout=20, check=False,
-                          env={"PATH": os.environ["PATH"], **env})
+                          env={**kept_environment(), **env})
 
 
 @pytest.mark.parametrize("process", PROCESSES)

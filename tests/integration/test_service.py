@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from support.suite import Process, Suite, binary, require_binaries
+from support.suite import Process, Suite, binary, kept_environment, require_binaries
 from support.wait import wait_for
 
 
@@ -26,7 +26,7 @@ def run(*args, env=None):
     require_binaries(("limiter",))
     return subprocess.run([binary("limiter"), *args], stdin=subprocess.DEVNULL, text=True,
                           capture_output=True, timeout=20, check=False,
-                          env={"PATH": os.environ["PATH"], **(env or {})})
+                          env={**kept_environment(), **(env or {})})
 
 
 def describe():

@@ -40,6 +40,10 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS"
 _names = iter(range(1, 1 << 30))
 
 
+def kept_environment():
+    return {key: os.environ[key] for key in _KEPT if key in os.environ}
+
+
 def binary(process):
     name = process if process == "valvectl" else f"valvechain-{process}"
     return os.path.join(BUILD, "bin", name)
@@ -85,7 +89,7 @@ class Process:
         return self.child.pid if self.child else None
 
     def environment(self):
-        env = {key: os.environ[key] for key in _KEPT if key in os.environ}
+        env = kept_environment()
         env.update(self.suite.environment())
         env["INSTANCE"] = self.instance
         env["NOTIFY_SOCKET"] = f"@{self.suite.name}/{self.name}@{self.instance}"
