@@ -12,6 +12,7 @@
 
 #include "answer.h"
 #include "base/assert.h"
+#include "client_memory.h"
 #include "counters.h"
 #include "exchange.h"
 #include "front.h"
@@ -34,6 +35,7 @@
 #define FAREWELL_BYTES    (256u << 20)
 #define PEEK_FROM_MS      100 // requests younger than this are not looked after
 #define PEEK_EACH_MS      500
+#define IDLE_FROM_MS      2000 // without a request: its memory is given back
 // When calls are short an upload is judged by this part of BODY_RATE_PERIOD, in steps of an eighth.
 #define CROWDED_STEPS 2
 
@@ -311,6 +313,7 @@ static enum MHD_Result on_header(struct client *client, const char *url, const c
                                  const char *version)
 {
     struct request *request = client->request;
+    client->memory = client_memory_of(method);
     client->taken_ms = front_now_ms(front_of(client));
     rate_window_begin(&client->rate, client->taken_ms);
     client->rate_of_call = client->held = false;
@@ -510,6 +513,10 @@ static void tick_without_request(struct client *client, uint64_t now_ms)
             cut(client);
             return;
         }
+    }
+    if (client->memory != NULL && quiet_ms >= IDLE_FROM_MS) {
+        client_memory_release(client->memory, params->client_memory_bytes);
+        client->memory = NULL;
     }
     if (client->n_requests == 0 && quiet_ms >= params->header_timeout_ms) {
         cut_slow(client);

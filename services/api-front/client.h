@@ -48,7 +48,8 @@ struct client {
     bool looked_after; // since its last request, see tick_without_request()
     bool farewell;     // the last answer was written raw; the rest is read and dropped
 
-    uint64_t quiet_since_ms;                              // last request ended, or accepted
+    void *memory;            // client_memory.h; NULL: not known, or given back already
+    uint64_t quiet_since_ms; // last request ended, or accepted
     uint64_t farewell_since_ms, heard_ms, farewell_bytes; // since then: dropped
     struct rate_window rate;                              // of the body
     bool rate_of_call;                                    // since the call began

@@ -185,13 +185,25 @@ def paced(port, rate, seconds):
     return dict(zip(text[::2], map(int, text[1::2])))
 
 
+def settled_kib(pids):
+    """Resident memory once it has not changed for three seconds (api-front gives idle buffers back after two)."""
+    readings = []
+
+    def settled():
+        readings.append(rss_kib(pids))
+        return len(readings) > 6 and len(set(readings[-7:])) == 1
+
+    wait_for(settled, 30, "resident memory to settle", poll_seconds=0.5)
+    return readings[-1]
+
+
 def idle_memory(proxy, count):
     before = rss_kib(proxy.pids())
     child = subprocess.Popen([os.path.join(BUILD, "bin", "paced_load"), str(proxy.port), PATH, "idle", str(count)],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline().startswith("idle"), f"{proxy.name} did not take {count} connections"
-        return before, rss_kib(proxy.pids())
+        return before, settled_kib(proxy.pids())
     finally:
         child.stdin.close()
         child.wait(10)

@@ -1,11 +1,14 @@
 """The heads of request and answer share a connection's memory: what a client sends must neither spoil
 a good answer nor count against the upstream."""
 
+import os
+
 import pytest
 
 from support import raw_http
 from support.suite import Suite, require_binaries
-from support.upstream import Upstream, response
+from support.upstream import OK, Upstream, response
+from support.wait import wait_for
 
 REFUSED = 431
 
@@ -69,3 +72,27 @@ def test_answers_that_do_not_fit_leave_the_breaker_closed(front):
         assert front.get("/a", cookies(30, 400)).status == 502
     front.upstream.answer(response(body=b"fine"))
     assert front.get("/a").body == b"fine"
+
+
+@pytest.mark.skipif("asan" in os.environ.get("VALVECHAIN_BUILD", ""), reason="a sanitizer's memory is not the program's")
+def test_idle_clients_give_their_memory_back_and_go_on():
+    count, each_kib = 200, 8
+    with Upstream() as upstream:
+        upstream.answer(OK)
+        env = {"UPSTREAM_URL": upstream.url, "ADVANCED_RATE_LIMITING": "false"}
+        with Suite(processes=("api-front",), env=env) as front:
+            process = front["api-front"]
+            assert front.get("/first").status == 200
+            before = process.rss_kib()
+            connections = [raw_http.Connection(front.port) for _ in range(count)]
+            try:
+                for _ in range(2):  # what was given back comes anew, and goes again
+                    for number, connection in enumerate(connections):
+                        connection.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n%05d" % number)
+                        assert connection.read_response().body == b"ok"
+                        assert upstream.requests[-1].body == b"%05d" % number
+                    assert process.rss_kib() > before + each_kib * count, "each holds its buffer just after"
+                    wait_for(lambda: process.rss_kib() < before + each_kib * count, 10, "the memory to be given back")
+            finally:
+                for connection in connections:
+                    connection.close()

@@ -138,62 +138,63 @@ Test(policy_file, most_policies_at_once_are_counted_by_path_and_host)
 Test(policy_file, match)
 {
     struct world w;
-    start(&w,
-          "\"tiers\": [{\"name\": \"gold\", \"limit\": 50}], \"policies\": [" P("path", 9, ", \"match\": {\"paths\": [\"/a\", \"/b/c\"]}") "," P(
-              "post",
-              9, ", \"match\": {\"methods\": [\"POST\"]}") "," P("asia", 9,
-                                                                 ", \"match\": {\"regions\": "
-                                                                 "[\"asia\"], \"tiers\": "
-                                                                 "[\"gold\"]}") "," P("known", 9,
-                                                                                      ", "
-                                                                                      "\"match\": "
-                                                                                      "{\"callers\""
-                                                                                      ": "
-                                                                                      "\"authentica"
-                                                                                      "ted"
-                                                                                      "\"}") "," P("ho"
-                                                                                                   "s"
-                                                                                                   "t",
-                                                                                                   9,
-                                                                                                   ", "
-                                                                                                   "\""
-                                                                                                   "ma"
-                                                                                                   "tc"
-                                                                                                   "h"
-                                                                                                   "\""
-                                                                                                   ": "
-                                                                                                   "{"
-                                                                                                   "\""
-                                                                                                   "ho"
-                                                                                                   "st"
-                                                                                                   "\""
-                                                                                                   ": "
-                                                                                                   "\""
-                                                                                                   "h."
-                                                                                                   "ex"
-                                                                                                   "am"
-                                                                                                   "pl"
-                                                                                                   "e"
-                                                                                                   "\""
-                                                                                                   ", "
-                                                                                                   "\""
-                                                                                                   "ca"
-                                                                                                   "ll"
-                                                                                                   "er"
-                                                                                                   "s"
-                                                                                                   "\""
-                                                                                                   ": "
-                                                                                                   "\""
-                                                                                                   "an"
-                                                                                                   "on"
-                                                                                                   "ym"
-                                                                                                   "ou"
-                                                                                                   "s"
-                                                                                                   "\""
-                                                                                                   "}") "," P("team",
-                                                                                                              9,
-                                                                                                              ", \"match\": {\"header\": \"X-T\", \"header_value\": \"a\"}") "]",
-          NULL);
+    start(
+        &w,
+        "\"tiers\": [{\"name\": \"gold\", \"limit\": 50}], \"policies\": [" P("path", 9, ", \"match\": {\"paths\": [\"/a\", \"/b/c\"]}") "," P(
+            "post", 9,
+            ", \"match\": {\"methods\": [\"POST\"]}") "," P("asia", 9,
+                                                            ", \"match\": {\"regions\": "
+                                                            "[\"asia\"], \"tiers\": "
+                                                            "[\"gold\"]}") "," P("known", 9,
+                                                                                 ", "
+                                                                                 "\"match\": "
+                                                                                 "{\"callers\""
+                                                                                 ": "
+                                                                                 "\"authentica"
+                                                                                 "ted"
+                                                                                 "\"}") "," P("ho"
+                                                                                              "s"
+                                                                                              "t",
+                                                                                              9,
+                                                                                              ", "
+                                                                                              "\""
+                                                                                              "ma"
+                                                                                              "tc"
+                                                                                              "h"
+                                                                                              "\""
+                                                                                              ": "
+                                                                                              "{"
+                                                                                              "\""
+                                                                                              "ho"
+                                                                                              "st"
+                                                                                              "\""
+                                                                                              ": "
+                                                                                              "\""
+                                                                                              "h."
+                                                                                              "ex"
+                                                                                              "am"
+                                                                                              "pl"
+                                                                                              "e"
+                                                                                              "\""
+                                                                                              ", "
+                                                                                              "\""
+                                                                                              "ca"
+                                                                                              "ll"
+                                                                                              "er"
+                                                                                              "s"
+                                                                                              "\""
+                                                                                              ": "
+                                                                                              "\""
+                                                                                              "an"
+                                                                                              "on"
+                                                                                              "ym"
+                                                                                              "ou"
+                                                                                              "s"
+                                                                                              "\""
+                                                                                              "}") "," P("team",
+                                                                                                         9,
+                                                                                                         ", \"match\": {\"header\": \"X-T\", \"header_value\": \"a\"}") "]",
+        NULL);
     static const char *const beta[] = {"x-t", "b", NULL}, *const team[] = {"x-t", "a", NULL};
     const struct {
         const char *path, *host, *subject;
