@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "request_check.h"
+#include "config/method.h"
 
 #define VALUE_MAX 16 // of a parameter
 
@@ -52,7 +52,7 @@ static bool read_method(const struct found *method, const char *name, struct che
         return refuse(problem, "check_method", "%s is no method (a token of RFC 9110 5.6.2).",
                       name);
     }
-    ask->method_bit = request_method_bit(method->first->value, method->first->value_len);
+    ask->method_bit = method_bit_of(method->first->value, method->first->value_len);
     return true;
 }
 

@@ -3,31 +3,13 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "config/model.h"
+#include "config/method.h"
 
 #define REFUSE(status_, code_, title_, detail_)                                                    \
     do {                                                                                           \
         *ret_refusal = (struct request_refusal){(status_), (code_), (title_), (detail_)};          \
         return false;                                                                              \
     } while (0)
-
-unsigned request_method_bit(const char *method, size_t len)
-{
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } known[] = {
-        {"GET", HTTP_GET},         {"POST", HTTP_POST},     {"HEAD", HTTP_HEAD},
-        {"PUT", HTTP_PUT},         {"DELETE", HTTP_DELETE}, {"PATCH", HTTP_PATCH},
-        {"OPTIONS", HTTP_OPTIONS},
-    };
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strlen(known[i].name) == len && memcmp(method, known[i].name, len) == 0) {
-            return known[i].bit;
-        }
-    }
-    return HTTP_OTHER;
-}
 
 static bool check_method(const char *method, struct request_shape *shape,
                          struct request_refusal *ret_refusal)
@@ -43,7 +25,7 @@ static bool check_method(const char *method, struct request_shape *shape,
         REFUSE(405, "method_refused", "Method Not Allowed",
                "TRACE and CONNECT are not passed through.");
     }
-    shape->method_bit = request_method_bit(method, len);
+    shape->method_bit = method_bit_of(method, len);
     return true;
 }
 

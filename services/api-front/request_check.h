@@ -33,9 +33,6 @@ bool request_check(const char *method, const char *version, const struct http_he
                    size_t n_headers, struct request_shape *ret_shape,
                    struct request_refusal *ret_refusal);
 
-// The method's bit; HTTP_OTHER for a word that is none of ours.
-unsigned request_method_bit(const char *method, size_t len);
-
 #define REQUEST_METHOD_MAX 23
 
 #endif

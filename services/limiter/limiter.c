@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 #include "limiter_announce.h"
+#include "limiter_check.h"
+#include "limiter_metrics.h"
 
 #define FILL_INTERVAL_MS 1000
 
@@ -27,23 +29,14 @@ enum { GROUP_LIMITS, GROUP_LIMITER };
 static const struct param_group *const groups[] = {
     [GROUP_LIMITS] = &limits_param_group, [GROUP_LIMITER] = &limiter_param_group, NULL};
 
-enum {
-#define METRIC_ROWS "metrics.def"
-#include "metric/metric_enum.inc"
-    N_METRICS
-};
-static const struct metric_def metric_defs[] = {
-#include "metric/metric_table.inc"
-};
-#undef METRIC_ROWS
-
 struct limiter {
     struct service *service;
     struct limit_view *view;
     struct limit_policy_set set; // in force
+    struct limiter_check *check;
     uv_timer_t sweep, fill;
-    unsigned open_handles; // freed with the last of them
-    metric_id ids[N_METRICS];
+    unsigned open_handles;          // freed with the last of them
+    metric_id ids[LIMITER_METRICS]; // of those without labels, and of publications that went well
     metric_id publications_refused;
 };
 
@@ -144,13 +137,14 @@ static void sweep_start(struct limiter *limiter)
 static void register_metrics(struct limiter *limiter)
 {
     struct metric_set *set = limiter->service->metrics;
-    const char *labels[] = {"ok"};
+    const struct metric_def *publications = &limiter_metric_defs[METRIC_INDEX_publications];
+    const char *ok = "ok", *refused = "refused";
 
-    for (int i = 0; i < N_METRICS; i++)
-        limiter->ids[i] = metric_register(set, &metric_defs[i], labels);
-    labels[0] = "refused";
-    limiter->publications_refused =
-        metric_register(set, &metric_defs[METRIC_INDEX_publications], labels);
+    for (int i = 0; i < LIMITER_METRICS; i++)
+        if (limiter_metric_defs[i].labels[0] == '\0')
+            limiter->ids[i] = metric_register(set, &limiter_metric_defs[i], NULL);
+    limiter->ids[METRIC_INDEX_publications] = metric_register(set, publications, &ok);
+    limiter->publications_refused = metric_register(set, publications, &refused);
 }
 
 static int limiter_setup(struct service *service, void **ret_state)
@@ -167,12 +161,15 @@ static int limiter_setup(struct service *service, void **ret_state)
         error = bus_serve(service->bus, NULL, NULL);
     if (!error)
         error = compile_and_publish(limiter);
+    if (!error)
+        error = limiter_check_create(service, limiter->view, &limiter->check);
     if (error < 0) {
         log_error("limiter.setup", "the limiter cannot work", LSTR("error", strerror(-error)));
         limit_detach(&limiter->view);
         free(limiter);
         return error;
     }
+    limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
     uv_timer_init(service->loop, &limiter->sweep);
     uv_timer_init(service->loop, &limiter->fill);
     limiter->sweep.data = limiter->fill.data = limiter;
@@ -189,8 +186,10 @@ static int limiter_reload(struct service *service, void *state)
     int error = compile_and_publish(limiter);
 
     (void)service;
-    if (!error)
+    if (!error) {
         sweep_start(limiter);
+        limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
+    }
     return error;
 }
 
@@ -207,6 +206,7 @@ static void limiter_teardown(struct service *service, void *state)
     struct limiter *limiter = state;
 
     (void)service;
+    limiter_check_destroy(&limiter->check);
     limit_detach(&limiter->view);
     uv_close((uv_handle_t *)&limiter->sweep, limiter_closed);
     uv_close((uv_handle_t *)&limiter->fill, limiter_closed);
@@ -216,8 +216,8 @@ const struct service_descriptor limiter_descriptor = {
     .name = "limiter",
     .summary = "publishes the rate limit policies and keeps the limit table clean",
     .groups = groups,
-    .metrics = metric_defs,
-    .n_metrics = sizeof(metric_defs) / sizeof(metric_defs[0]),
+    .metrics = limiter_metric_defs,
+    .n_metrics = LIMITER_METRICS,
     .check = limiter_check,
     .setup = limiter_setup,
     .reload = limiter_reload,

@@ -23,6 +23,9 @@ static void bus_free_texts(struct bus *bus)
     free(bus->suite);
     free(bus->process);
     free(bus->instance);
+    strbuf_fini(&bus->request);
+    strbuf_fini(&bus->reply);
+    strbuf_fini(&bus->json);
 }
 
 static struct bus *bus_create(uv_loop_t *loop, const struct bus_options *options)
@@ -125,13 +128,13 @@ void bus_origin(const struct bus *bus, Valvechain__V1__Origin *ret_origin)
     ret_origin->host = (char *)(uintptr_t)bus->host;
 }
 
-int bus_message_encode(const char *topic, const ProtobufCMessage *message, void **ret_bytes,
-                       size_t *ret_len)
+int bus_message_encode(const char *topic, const ProtobufCMessageDescriptor *type,
+                       const ProtobufCMessage *message, void **ret_bytes, size_t *ret_len)
 {
     size_t len;
     void *bytes;
 
-    if (strlen(topic) >= BUS_TOPIC_MAX || bus_topic_type(topic) != message->descriptor)
+    if (strlen(topic) >= BUS_TOPIC_MAX || type != message->descriptor)
         return -EINVAL;
     len = protobuf_c_message_get_packed_size(message);
     if (len > BUS_MESSAGE_MAX)
@@ -156,7 +159,7 @@ int bus_publish(struct bus *bus, const char *topic, const ProtobufCMessage *mess
         bus->counters.dropped++;
         return -EAGAIN;
     }
-    error = bus_message_encode(topic, message, &bytes, &parts[1].len);
+    error = bus_message_encode(topic, bus_topic_type(topic), message, &bytes, &parts[1].len);
     if (error < 0)
         return error;
     parts[1].bytes = bytes;

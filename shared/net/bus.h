@@ -69,6 +69,15 @@ int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg);
 struct bus_call;
 struct bus_call *bus_call_keep(struct bus *bus);
 void bus_call_answer(struct bus_call **call, const ProtobufCMessage *reply);
+// Serves one topic with a CALL row on the message's bytes, for what has to be fast: appends the
+// reply's bytes to `reply`. Negative: refused, with the reason from bus_refuse. `topic` lives as
+// long as the bus. -ENOSPC: too many of them.
+struct strbuf;
+typedef int bus_bytes_fn(void *arg, const void *bytes, size_t len, struct strbuf *reply);
+int bus_serve_bytes(struct bus *bus, const char *topic, bus_bytes_fn *serve, void *arg);
+void bus_serve_no_bytes(struct bus *bus); // takes all of them away
+// To be called by a handler of either kind that refuses: what the asker is told.
+void bus_refuse(struct bus *bus, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Asks; the callback comes once, from the loop: with NULL and -ETIMEDOUT after the deadline,
 // -EOPNOTSUPP when the peer refused (the Refusal is in `reply`), -EPROTO when the reply does not
 // decode, -ECANCELED when the bus closes first. A peer that is not there yet is waited for.
@@ -81,7 +90,6 @@ int bus_request(struct bus *bus, const char *process, const char *topic,
 const ProtobufCMessageDescriptor *bus_topic_type(const char *topic);
 // The message as JSON text, any type, by its descriptor (for valvectl tap): names as in the .proto,
 // 64-bit numbers as JSON numbers, NaN and infinities as null, absent messages left out.
-struct strbuf;
 void bus_message_json(const ProtobufCMessage *message, struct strbuf *out);
 
 #endif

@@ -7,12 +7,15 @@
 #include <sys/stat.h>
 #include <zmq.h>
 
+#include "base/strbuf.h"
 #include "net/bus.h"
 #include "net/bus_topics.h"
 
 #define BUS_FRAMES_MAX 8
 #define BUS_LINGER_MS  100
 #define BUS_TICK_MS    1000
+#define BUS_REASON_MAX 200 // of a refusal
+#define BUS_ROWS_MAX   16  // topics served on their bytes
 
 struct bus_frames {
     zmq_msg_t frames[BUS_FRAMES_MAX];
@@ -36,6 +39,14 @@ struct bus_socket {
     struct bus_socket *next;
 };
 
+struct bus_row { // bus_serve_bytes
+    const char *topic;
+    size_t topic_len;
+    const ProtobufCMessageDescriptor *type, *reply;
+    bus_bytes_fn *serve;
+    void *arg;
+};
+
 struct bus_bound; // bus_bound.c: a PUB or ROUTER and its path
 struct bus_subscription;
 struct bus_serving; // bus_serve.c
@@ -55,9 +66,13 @@ struct bus {
     struct bus_bound *pub, *cmd;
     bus_serve_fn *on_request;
     void *on_request_arg;
-    const struct bus_serving *serving; // the request whose handler runs
-    bool call_kept;                    // by that handler
-    struct bus_call *calls;            // kept, not answered yet
+    struct bus_row rows[BUS_ROWS_MAX];
+    size_t n_rows;
+    char reason[BUS_REASON_MAX];        // of the request being refused, see bus_refuse
+    struct strbuf request, reply, json; // of the request being served, reused
+    const struct bus_serving *serving;  // the request whose handler runs
+    bool call_kept;                     // by that handler
+    struct bus_call *calls;             // kept, not answered yet
     struct bus_subscription *subscriptions;
     struct bus_peer *peers;
 };
@@ -87,13 +102,18 @@ void bus_bound_close(struct bus_bound *bound, int linger_ms); // removes the pat
 bool bus_bound_is_up(const struct bus_bound *bound);
 const char *bus_bound_path(const struct bus_bound *bound);
 
+// ---- bus_json_decode.c
+// Appends the message that this JSON is, in protobuf's bytes. -EPROTO with the reason; -ENOMEM.
+int bus_json_decode(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                    struct strbuf *out, char reason[BUS_REASON_MAX]);
+
 // ---- the others
 void bus_subscriptions_tick(struct bus *bus);
 void bus_subscriptions_close(struct bus *bus);
 void bus_peers_close(struct bus *bus);
 void bus_calls_forget(struct bus *bus);
-// Encodes into malloc'd memory. -EINVAL when the message is not of the topic's type.
-int bus_message_encode(const char *topic, const ProtobufCMessage *message, void **ret_bytes,
-                       size_t *ret_len);
+// Encodes into malloc'd memory. -EINVAL when the message is not of the type or the topic too long.
+int bus_message_encode(const char *topic, const ProtobufCMessageDescriptor *type,
+                       const ProtobufCMessage *message, void **ret_bytes, size_t *ret_len);
 
 #endif

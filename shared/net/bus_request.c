@@ -80,7 +80,7 @@ static void ask_answer(struct ask *ask, const char *topic, const void *bytes, si
     int error = is_refusal ? -EOPNOTSUPP : 0;
 
     if ((!is_refusal && strcmp(topic, ask->topic) != 0) ||
-        bus_message_decode(topic, bytes, len, &reply) < 0) {
+        bus_type_decode(bus_topic_reply(topic), bytes, len, &reply) < 0) {
         counters->malformed++;
         error = -EPROTO;
     } else {
@@ -169,7 +169,7 @@ int bus_request(struct bus *bus, const char *process, const char *topic,
     int error = peer_get(bus, process, &peer);
 
     if (!error)
-        error = bus_message_encode(topic, message, &bytes, &len);
+        error = bus_message_encode(topic, bus_topic_type(topic), message, &bytes, &len);
     if (error < 0)
         return error;
     ask = calloc(1, sizeof(*ask));

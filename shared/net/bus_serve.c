@@ -1,5 +1,8 @@
-// The commands socket: requests come with their envelope, replies go back with it.
+// The commands socket: requests come with their envelope, replies go back with it. A request in
+// JSON is turned into protobuf's bytes before it is served, and its reply into JSON after.
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +37,7 @@ struct bus_serving {
     struct bus_part envelope[BUS_FRAMES_MAX]; // up to and with the empty frame
     size_t n_envelope;
     const char *topic;
+    bool is_json; // and so will its reply be
 };
 struct bus_call {
     struct bus *bus; // NULL: closed meanwhile
@@ -43,20 +47,13 @@ struct bus_call {
     char bytes[];
 };
 
-static void reply_send(const struct bus_serving *serving, const char *topic,
-                       const ProtobufCMessage *reply)
+static void bytes_send(const struct bus_serving *serving, const char *topic, const void *bytes,
+                       size_t len)
 {
     struct bus_part parts[BUS_FRAMES_MAX + 2];
     struct bus_counters *counters = &serving->socket->bus->counters;
     size_t n = serving->n_envelope;
-    void *bytes;
-    size_t len;
 
-    ASSERT(bus_topic_type(topic) == reply->descriptor);
-    if (bus_message_encode(topic, reply, &bytes, &len) < 0) {
-        counters->dropped++;
-        return;
-    }
     memcpy(parts, serving->envelope, n * sizeof(parts[0]));
     parts[n] = (struct bus_part){topic, strlen(topic)};
     parts[n + 1] = (struct bus_part){bytes, len};
@@ -64,7 +61,36 @@ static void reply_send(const struct bus_serving *serving, const char *topic,
         counters->dropped++;
     else
         counters->requests_served++;
-    free(bytes);
+}
+
+static void json_send(const struct bus_serving *serving, const char *topic,
+                      const ProtobufCMessage *reply)
+{
+    struct bus *bus = serving->socket->bus;
+
+    strbuf_clear(&bus->json);
+    bus_message_json(reply, &bus->json);
+    if (strbuf_ok(&bus->json))
+        bytes_send(serving, topic, strbuf_text(&bus->json), bus->json.len);
+    else
+        bus->counters.dropped++;
+}
+
+static void reply_send(const struct bus_serving *serving, const char *topic,
+                       const ProtobufCMessage *reply)
+{
+    void *bytes;
+    size_t len;
+
+    ASSERT(bus_topic_reply(topic) == reply->descriptor);
+    if (serving->is_json) {
+        json_send(serving, topic, reply);
+    } else if (bus_message_encode(topic, reply->descriptor, reply, &bytes, &len) < 0) {
+        serving->socket->bus->counters.dropped++;
+    } else {
+        bytes_send(serving, topic, bytes, len);
+        free(bytes);
+    }
 }
 
 static void refuse(const struct bus_serving *serving, const char *reason)
@@ -93,6 +119,11 @@ static void answer_ping(const struct bus_serving *serving)
     reply_send(serving, "ping", &ping.base);
 }
 
+static const char *reason_of(const struct bus *bus)
+{
+    return bus->reason[0] ? bus->reason : "this process does not serve this topic";
+}
+
 static void serve_one(const struct bus_serving *serving, const ProtobufCMessage *message)
 {
     struct bus *bus = serving->socket->bus;
@@ -111,7 +142,7 @@ static void serve_one(const struct bus_serving *serving, const ProtobufCMessage 
         reply_send(serving, serving->topic, reply);
         protobuf_c_message_free_unpacked(reply, NULL);
     } else if (!bus->call_kept) {
-        refuse(serving, "this process does not serve this topic");
+        refuse(serving, reason_of(bus));
     }
 }
 
@@ -176,41 +207,105 @@ void bus_calls_forget(struct bus *bus)
 
 // ---- as they come ---------------------------------------------------------------------------
 
-static void server_message(struct bus_socket *socket, const struct bus_frames *frames)
+static const struct bus_row *row_find(const struct bus *bus, const void *topic, size_t len)
 {
-    struct bus_counters *counters = &socket->bus->counters;
-    struct bus_serving serving = {.socket = socket, .topic = ""};
-    char topic[BUS_TOPIC_MAX];
+    for (size_t i = 0; i < bus->n_rows; i++)
+        if (bus->rows[i].topic_len == len && memcmp(bus->rows[i].topic, topic, len) == 0)
+            return &bus->rows[i];
+    return NULL;
+}
+
+static void serve_row(const struct bus_serving *serving, const struct bus_row *row,
+                      const struct bus_part *message)
+{
+    struct bus *bus = serving->socket->bus;
+    ProtobufCMessage *reply = NULL;
+
+    bus->counters.received++;
+    strbuf_clear(&bus->reply);
+    if (row->serve(row->arg, message->bytes, message->len, &bus->reply) < 0)
+        refuse(serving, reason_of(bus));
+    else if (!strbuf_ok(&bus->reply) || bus->reply.len > BUS_MESSAGE_MAX)
+        refuse(serving, "the reply would be too large");
+    else if (!serving->is_json)
+        bytes_send(serving, row->topic, strbuf_text(&bus->reply), bus->reply.len);
+    else if (bus_type_decode(row->reply, strbuf_text(&bus->reply), bus->reply.len, &reply) == 0)
+        json_send(serving, row->topic, reply);
+    if (reply)
+        protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+static void serve_message(const struct bus_serving *serving, const struct bus_part *bytes)
+{
+    struct bus_counters *counters = &serving->socket->bus->counters;
     ProtobufCMessage *message;
-    size_t end;
 
-    if (envelope_end(frames, &end) < 0) {
+    if (bus_message_decode(serving->topic, bytes->bytes, bytes->len, &message) < 0) {
         counters->malformed++;
-        return;
-    }
-    for (; serving.n_envelope <= end; serving.n_envelope++) {
-        zmq_msg_t *frame = frame_at(frames, serving.n_envelope);
-
-        serving.envelope[serving.n_envelope] =
-            (struct bus_part){zmq_msg_data(frame), zmq_msg_size(frame)};
-    }
-    if (bus_topic_decode(zmq_msg_data(frame_at(frames, end + 1)),
-                         zmq_msg_size(frame_at(frames, end + 1)), topic) < 0) {
-        counters->malformed++;
-        refuse(&serving, "the topic is not 1 to 127 bytes of printable ASCII");
-        return;
-    }
-    serving.topic = topic;
-    if (bus_message_decode(topic, zmq_msg_data(frame_at(frames, end + 2)),
-                           zmq_msg_size(frame_at(frames, end + 2)), &message) < 0) {
-        counters->malformed++;
-        refuse(&serving, "the message is not of the topic's type");
+        refuse(serving, "the message is not of the topic's type");
         return;
     }
     counters->received++;
-    serve_one(&serving, message);
+    serve_one(serving, message);
     if (message)
         protobuf_c_message_free_unpacked(message, NULL);
+}
+
+// JSON begins with '{', which no message of ours can: it would be the begin of a group of field 15.
+static int take_json(struct bus_serving *serving, const ProtobufCMessageDescriptor *type,
+                     struct bus_part *message)
+{
+    struct bus *bus = serving->socket->bus;
+    int error;
+
+    if (!type || message->len == 0 || *(const char *)message->bytes != '{')
+        return 0;
+    serving->is_json = true;
+    strbuf_clear(&bus->request);
+    error = bus_json_decode(type, message->bytes, message->len, &bus->request, bus->reason);
+    if (error < 0) {
+        bus->counters.malformed++;
+        refuse(serving, bus->reason[0] ? bus->reason : "there is no memory");
+        return error;
+    }
+    *message = (struct bus_part){strbuf_text(&bus->request), bus->request.len};
+    return 0;
+}
+
+static void server_message(struct bus_socket *socket, const struct bus_frames *frames)
+{
+    struct bus *bus = socket->bus;
+    struct bus_serving serving = {.socket = socket, .topic = ""};
+    struct bus_part parts[BUS_FRAMES_MAX], *topic_part, *message;
+    const struct bus_row *row;
+    char topic[BUS_TOPIC_MAX];
+    size_t end;
+
+    if (envelope_end(frames, &end) < 0) {
+        bus->counters.malformed++;
+        return;
+    }
+    for (size_t i = 0; i < frames->n; i++)
+        parts[i] =
+            (struct bus_part){zmq_msg_data(frame_at(frames, i)), zmq_msg_size(frame_at(frames, i))};
+    serving.n_envelope = end + 1;
+    memcpy(serving.envelope, parts, serving.n_envelope * sizeof(parts[0]));
+    topic_part = &parts[end + 1];
+    message = &parts[end + 2];
+    bus->reason[0] = '\0';
+    row = row_find(bus, topic_part->bytes, topic_part->len);
+    if (row) {
+        serving.topic = row->topic;
+        if (take_json(&serving, row->type, message) == 0)
+            serve_row(&serving, row, message);
+    } else if (bus_topic_decode(topic_part->bytes, topic_part->len, topic) < 0) {
+        bus->counters.malformed++;
+        refuse(&serving, "the topic is not 1 to 127 bytes of printable ASCII");
+    } else {
+        serving.topic = topic;
+        if (take_json(&serving, bus_topic_type(topic), message) == 0)
+            serve_message(&serving, message);
+    }
 }
 
 int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg)
@@ -224,4 +319,31 @@ int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg)
     bus->on_request = on_request;
     bus->on_request_arg = arg;
     return bus_bound_open(bus, ZMQ_ROUTER, endpoint, server_message, &bus->cmd);
+}
+
+int bus_serve_bytes(struct bus *bus, const char *topic, bus_bytes_fn *serve, void *arg)
+{
+    if (bus->n_rows == BUS_ROWS_MAX)
+        return -ENOSPC;
+    bus->rows[bus->n_rows++] = (struct bus_row){.topic = topic,
+                                                .topic_len = strlen(topic),
+                                                .type = bus_topic_type(topic),
+                                                .reply = bus_topic_reply(topic),
+                                                .serve = serve,
+                                                .arg = arg};
+    return 0;
+}
+
+void bus_serve_no_bytes(struct bus *bus)
+{
+    bus->n_rows = 0;
+}
+
+void bus_refuse(struct bus *bus, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(bus->reason, sizeof(bus->reason), format, arguments);
+    va_end(arguments);
 }

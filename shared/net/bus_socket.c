@@ -8,9 +8,12 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "net/bus_internal.h"
 
-#define DRAIN_MAX        256 // messages a turn, so that a flood does not starve the loop
+#define TURN_NS          (2 * NS_PER_MS) // so that a flood does not starve the loop
+#define TURN_LOOK_BYTES  8192            // the clock is looked at after so much work,
+#define MESSAGE_BYTES    256             // of which each message is as much as these at least
 #define BUS_HWM          10000
 #define RECONNECT_MS     100
 #define RECONNECT_MAX_MS 1000
@@ -59,23 +62,39 @@ static int frames_recv(void *zmq, struct bus_frames *ret_frames)
     return 0;
 }
 
+static size_t frames_bytes(const struct bus_frames *frames)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < frames->n; i++)
+        bytes += zmq_msg_size((zmq_msg_t *)(uintptr_t)&frames->frames[i]); // zmq reads only
+    return bytes;
+}
+
+// What is there, but no longer than a turn: timers and other sockets come in between.
 static void socket_drain(struct bus_socket *socket)
 {
     struct bus_frames frames;
+    uint64_t end_ns = clock_mono_ns() + TURN_NS;
+    size_t bytes = 0;
 
-    for (int i = 0; i < DRAIN_MAX; i++) {
-        int events = socket_events(socket);
-
-        if ((events & ZMQ_POLLOUT) && socket->on_writable) {
-            socket->on_writable(socket);
-            events = socket_events(socket);
-        }
-        if (!(events & ZMQ_POLLIN) || frames_recv(socket->zmq, &frames) < 0)
-            return;
+    if (socket->on_writable && (socket_events(socket) & ZMQ_POLLOUT))
+        socket->on_writable(socket);
+    while (frames_recv(socket->zmq, &frames) == 0) {
+        bytes += frames_bytes(&frames) + MESSAGE_BYTES;
         socket->on_message(socket, &frames);
         frames_close(&frames);
+        if (bytes < TURN_LOOK_BYTES)
+            continue;
+        bytes = 0;
+        if (clock_mono_ns() >= end_ns) {
+            bus_socket_kick(socket);
+            return;
+        }
     }
-    bus_socket_kick(socket);
+    // The last receive that found nothing has also eaten the descriptor's edge.
+    if (socket_events(socket) & ZMQ_POLLIN)
+        bus_socket_kick(socket);
 }
 
 static void socket_readable(uv_poll_t *poll, int status, int events)

@@ -18,6 +18,12 @@ static const struct bus_topic topics[] = {
      .type = &valvechain__v1__##type_##__descriptor,                                               \
      .process = (process_),                                                                        \
      .help = (help_)},
+#define CALL(topic_, type_, reply_, process_, help_)                                               \
+    {.topic = (topic_),                                                                            \
+     .type = &valvechain__v1__##type_##__descriptor,                                               \
+     .reply = &valvechain__v1__##reply_##__descriptor,                                             \
+     .process = (process_),                                                                        \
+     .help = (help_)},
 #include "endpoints.def"
 };
 
@@ -93,14 +99,30 @@ static bool topic_matches(const struct bus_topic *row, const char *topic)
     return strcmp(row->topic, topic) == 0;
 }
 
-const ProtobufCMessageDescriptor *bus_topic_type(const char *topic)
+static const struct bus_topic *topic_find(const char *topic)
 {
     const struct bus_topic *row;
 
     for (size_t i = 0; (row = bus_topic_at(i)); i++)
         if (topic_matches(row, topic))
-            return row->type;
+            return row;
     return NULL;
+}
+
+const ProtobufCMessageDescriptor *bus_topic_type(const char *topic)
+{
+    const struct bus_topic *row = topic_find(topic);
+
+    return row ? row->type : NULL;
+}
+
+const ProtobufCMessageDescriptor *bus_topic_reply(const char *topic)
+{
+    const struct bus_topic *row = topic_find(topic);
+
+    if (!row)
+        return NULL;
+    return row->reply ? row->reply : row->type;
 }
 
 int bus_topic_decode(const void *bytes, size_t len, char ret_topic[BUS_TOPIC_MAX])
@@ -120,7 +142,12 @@ int bus_topic_decode(const void *bytes, size_t len, char ret_topic[BUS_TOPIC_MAX
 int bus_message_decode(const char *topic, const void *bytes, size_t len,
                        ProtobufCMessage **ret_message)
 {
-    const ProtobufCMessageDescriptor *type = bus_topic_type(topic);
+    return bus_type_decode(bus_topic_type(topic), bytes, len, ret_message);
+}
+
+int bus_type_decode(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                    ProtobufCMessage **ret_message)
+{
     ProtobufCMessage *message = NULL;
 
     if (type) {

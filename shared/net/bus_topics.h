@@ -21,7 +21,9 @@ struct bus_endpoint {
 struct bus_topic {
     const char *topic; // ends in a dot: a prefix
     const ProtobufCMessageDescriptor *type;
-    const char *process; // who sends it; "any"
+    const ProtobufCMessageDescriptor
+        *reply;          // of a request; NULL: it is none, or answered by `type`
+    const char *process; // who sends it, or who answers; "any"
     const char *help;
 };
 // The rows in the order of the file; NULL past the end.
@@ -39,9 +41,14 @@ bool bus_endpoint_is_file(const struct bus_endpoint *endpoint, const char *file)
 
 // Checks a topic frame: 1 to BUS_TOPIC_MAX - 1 printable ASCII bytes without blanks. -EPROTO.
 int bus_topic_decode(const void *bytes, size_t len, char ret_topic[BUS_TOPIC_MAX]);
+// The type of what a request of this topic is answered with; NULL when the topic is unknown.
+const ProtobufCMessageDescriptor *bus_topic_reply(const char *topic);
 // A topic and its bytes as a message. Unknown topic: 0 and NULL. Bytes that are no message of the
 // topic's type: -EPROTO. Ownership: protobuf_c_message_free_unpacked().
 int bus_message_decode(const char *topic, const void *bytes, size_t len,
                        ProtobufCMessage **ret_message);
+// The same by type; NULL: as an unknown topic.
+int bus_type_decode(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                    ProtobufCMessage **ret_message);
 
 #endif

@@ -83,10 +83,30 @@ static void write_topics(struct strbuf *out)
     strbuf_puts(out, "\n## Topics\n\n"
                      "| topic | message | sent by | when |\n| --- | --- | --- | --- |\n");
     for (size_t i = 0; (topic = bus_topic_at(i)); i++) {
+        if (topic->reply)
+            continue;
         bool is_prefix = topic->topic[strlen(topic->topic) - 1] == '.';
 
         strbuf_printf(out, "| `%s%s` | ", topic->topic, is_prefix ? "*" : "");
         message_link(topic->type, out);
+        strbuf_printf(out, " | %s | %s |\n", topic->process, topic->help);
+    }
+}
+
+static void write_calls(struct strbuf *out)
+{
+    const struct bus_topic *topic;
+
+    strbuf_puts(out, "\n## Requests\n\n"
+                     "| topic | request | reply | answered by | asks |\n"
+                     "| --- | --- | --- | --- | --- |\n");
+    for (size_t i = 0; (topic = bus_topic_at(i)); i++) {
+        if (!topic->reply)
+            continue;
+        strbuf_printf(out, "| `%s` | ", topic->topic);
+        message_link(topic->type, out);
+        strbuf_puts(out, " | ");
+        message_link(topic->reply, out);
         strbuf_printf(out, " | %s | %s |\n", topic->process, topic->help);
     }
 }
@@ -125,13 +145,22 @@ int protocol_page(struct strbuf *out)
         "plain REQ socket\ndoes that by itself. The reply has the same envelope and topic. What is "
         "not served is answered with the\ntopic `refused` and the reason; what cannot even be "
         "answered is dropped and counted in\n`valvechain_bus_malformed_total`.\n\n"
+        "A request whose message begins with `{` is JSON: the fields below by name, 64-bit numbers "
+        "as "
+        "numbers,\nbytes in hexadecimal digits. Its reply is JSON too, so a program needs no "
+        "generated code "
+        "(examples/python).\n\n"
         "Times are nanoseconds since 1970 UTC. Fields are only ever added, and a number is never "
         "used twice.\n`valvectl tap` shows every message as JSON.\n\n");
     write_sockets(out);
     write_topics(out);
+    write_calls(out);
     strbuf_puts(out, "\n## Messages\n");
     for (size_t i = 0; (topic = bus_topic_at(i)); i++)
         collect(&messages, topic->type);
+    for (size_t i = 0; (topic = bus_topic_at(i)); i++)
+        if (topic->reply)
+            collect(&messages, topic->reply);
     for (size_t i = 0; i < messages.n; i++)
         write_message(messages.items[i], out);
     return strbuf_ok(out) ? 0 : -ENOMEM;

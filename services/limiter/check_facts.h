@@ -1,0 +1,15 @@
+// A LimitCheck as facts for limit_decide. Pure. Thread: any.
+#ifndef VALVECHAIN_LIMITER_CHECK_FACTS_H
+#define VALVECHAIN_LIMITER_CHECK_FACTS_H
+
+#include "limit/limit.h"
+#include "valvechain/v1/valvechain.pb-c.h"
+
+#define CHECK_COST_MAX 1000000
+#define CHECK_TEXT_MAX 4096 // of any text in a check
+
+// NULL, and texts point into the check; else what is wrong and what is allowed.
+const char *check_facts_read(const Valvechain__V1__LimitCheck *check,
+                             struct limit_facts *ret_facts);
+
+#endif

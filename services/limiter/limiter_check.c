@@ -1,0 +1,306 @@
+#include "limiter_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/strbuf.h"
+#include "check_arena.h"
+#include "check_facts.h"
+#include "limiter_metrics.h"
+#include "refund_token.h"
+
+#define VERDICT_MAX 2048 // packed: its token and eight parts with names of 23 bytes
+
+enum { RESULT_ADMITTED, RESULT_DENIED, RESULT_REFUSED, RESULTS };
+static const char *const result_names[RESULTS] = {"admitted", "denied", "refused"};
+
+struct limiter_check {
+    struct service *service;
+    struct limit_view *view;
+    uint64_t refund_time_ns;
+    metric_id results[RESULTS], refunded, not_refunded;
+    metric_id hits[LIMIT_POLICIES_MAX]; // by index in the view's set
+    uint64_t hits_generation;
+    struct refund_mint mint;
+    struct check_arena arena;
+};
+
+static metric_id reg(struct limiter_check *check, enum limiter_metric metric, const char *label)
+{
+    return metric_register(check->service->metrics, &limiter_metric_defs[metric], &label);
+}
+
+static void register_policies(struct limiter_check *check)
+{
+    const struct limit_policy *policy;
+
+    for (uint32_t i = 0; (policy = limit_policy_at(check->view, i)); i++)
+        check->hits[i] = reg(check, METRIC_INDEX_check_hits, policy->name);
+    check->hits_generation = limit_generation(check->view);
+}
+
+static void count(struct limiter_check *check, const struct limit_verdict *verdict)
+{
+    _Atomic uint64_t *words = metric_words(check->service->metrics);
+
+    if (verdict->generation != check->hits_generation)
+        register_policies(check);
+    metric_add_at(words, check->results[verdict->admitted ? RESULT_ADMITTED : RESULT_DENIED], 1);
+    for (unsigned i = 0; i < verdict->n && !verdict->admitted; i++)
+        if (verdict->charges[i].denied && !verdict->charges[i].shadow)
+            metric_add_at(words, check->hits[verdict->charges[i].policy], 1);
+}
+
+// protobuf-c's texts are not const, and it only reads them.
+static char *text(const char *constant)
+{
+    return (char *)(uintptr_t)constant;
+}
+
+static uint64_t ms_up(uint64_t ns)
+{
+    return ns / NS_PER_MS + (ns % NS_PER_MS != 0);
+}
+
+// What the asker is told of: who refuses, else the least left. NULL: nothing binds.
+static const struct limit_charge *tightest(const struct limit_verdict *verdict)
+{
+    const struct limit_charge *found = NULL;
+
+    if (!verdict->admitted && !verdict->contended)
+        return &verdict->charges[verdict->denied_by];
+    for (unsigned i = 0; i < verdict->n; i++) {
+        const struct limit_charge *charge = &verdict->charges[i];
+
+        if (!charge->shadow && (!found || charge->remaining < found->remaining))
+            found = charge;
+    }
+    return found;
+}
+
+struct verdict_message { // with what it points at
+    Valvechain__V1__LimitVerdict base;
+    Valvechain__V1__LimitPart parts[LIMIT_MATCHED_MAX], *pointers[LIMIT_MATCHED_MAX];
+    uint8_t token[REFUND_TOKEN_MAX];
+};
+
+static void fill_parts(const struct limiter_check *check, const struct limit_verdict *verdict,
+                       struct verdict_message *message)
+{
+    message->base.n_parts = verdict->n;
+    message->base.parts = message->pointers;
+    for (unsigned i = 0; i < verdict->n; i++) {
+        const struct limit_charge *charge = &verdict->charges[i];
+        const struct limit_policy *policy = limit_policy_at(check->view, charge->policy);
+        Valvechain__V1__LimitPart *part = message->pointers[i] = &message->parts[i];
+
+        valvechain__v1__limit_part__init(part);
+        part->policy = text(policy->name);
+        part->denied = charge->denied;
+        part->shadow = charge->shadow;
+        part->limit = charge->limit;
+        part->remaining = charge->remaining;
+        part->reset_ms = ms_up(charge->reset_ns);
+        part->window_ms = policy->window_ns / NS_PER_MS;
+    }
+}
+
+static void fill_verdict(struct limiter_check *check, const Valvechain__V1__LimitCheck *asked,
+                         const struct limit_verdict *verdict, struct verdict_message *message)
+{
+    const struct limit_charge *charge = tightest(verdict);
+
+    message->base.admitted = verdict->admitted;
+    message->base.retry_after_ms = ms_up(verdict->retry_after_ns);
+    if (charge) {
+        const struct limit_policy *policy = limit_policy_at(check->view, charge->policy);
+
+        message->base.policy = text(policy->name);
+        message->base.limit = charge->limit;
+        message->base.remaining = charge->denied ? 0 : charge->remaining;
+        message->base.reset_ms = ms_up(charge->reset_ns);
+        message->base.window_ms = policy->window_ns / NS_PER_MS;
+    }
+    if (asked->explain)
+        fill_parts(check, verdict, message);
+    if (asked->refundable && verdict->admitted && !asked->peek) {
+        uint64_t expires_ns = clock_mono_ns() + check->refund_time_ns;
+
+        message->base.token.data = message->token;
+        message->base.token.len =
+            refund_token_make(&check->mint, verdict, expires_ns, message->token);
+    }
+}
+
+// Packs the verdict; returns its length. `wrong` is set when the check was not understood.
+static size_t decide(struct limiter_check *check, const Valvechain__V1__LimitCheck *asked,
+                     uint8_t packed[VERDICT_MAX], const char **ret_wrong)
+{
+    struct limit_facts facts;
+    struct limit_verdict verdict;
+    struct verdict_message message;
+
+    valvechain__v1__limit_verdict__init(&message.base);
+    *ret_wrong = check_facts_read(asked, &facts);
+    if (*ret_wrong) {
+        message.base.error = text(*ret_wrong);
+        metric_add(check->service->metrics, check->results[RESULT_REFUSED], 1);
+    } else {
+        limit_decide(check->view, &facts, &verdict);
+        count(check, &verdict);
+        fill_verdict(check, asked, &verdict, &message);
+    }
+    return valvechain__v1__limit_verdict__pack(&message.base, packed);
+}
+
+static int refuse(struct limiter_check *check, const char *reason)
+{
+    metric_add(check->service->metrics, check->results[RESULT_REFUSED], 1);
+    bus_refuse(check->service->bus, "%s", reason);
+    return -EINVAL;
+}
+
+static int serve_check(void *arg, const void *bytes, size_t len, struct strbuf *reply)
+{
+    struct limiter_check *check = arg;
+    uint8_t packed[VERDICT_MAX];
+    Valvechain__V1__LimitCheck *asked;
+    const char *wrong;
+    size_t packed_len;
+
+    check_arena_clear(&check->arena);
+    asked = valvechain__v1__limit_check__unpack(&check->arena.allocator, len, bytes);
+    if (!asked)
+        return refuse(check, "the message is no LimitCheck");
+    packed_len = decide(check, asked, packed, &wrong);
+    if (wrong) {
+        bus_refuse(check->service->bus, "%s", wrong);
+        return -EINVAL;
+    }
+    strbuf_append(reply, packed, packed_len);
+    return 0;
+}
+
+// One entry of the repeated field 1.
+static void append_verdict(struct strbuf *reply, const uint8_t *packed, size_t len)
+{
+    uint8_t head[1 + 5] = {1 << 3 | 2}; // field 1, length-delimited
+    size_t n = 1, left = len;
+
+    for (; left > 0x7f; left >>= 7)
+        head[n++] = (uint8_t)((left & 0x7f) | 0x80);
+    head[n++] = (uint8_t)left;
+    strbuf_append(reply, head, n);
+    strbuf_append(reply, packed, len);
+}
+
+static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *reply)
+{
+    struct limiter_check *check = arg;
+    uint8_t packed[VERDICT_MAX];
+    Valvechain__V1__LimitCheckBatch *batch;
+    const char *wrong;
+
+    check_arena_clear(&check->arena);
+    batch = valvechain__v1__limit_check_batch__unpack(&check->arena.allocator, len, bytes);
+    if (!batch)
+        return refuse(check, "the message is no LimitCheckBatch, or one beyond 1 MiB in memory");
+    if (batch->n_checks > LIMITER_BATCH_MAX)
+        return refuse(check, "a batch has at most 1000 checks");
+    for (size_t i = 0; i < batch->n_checks; i++) {
+        size_t packed_len = decide(check, batch->checks[i], packed, &wrong);
+
+        append_verdict(reply, packed, packed_len);
+    }
+    return 0;
+}
+
+static int append_refunded(struct limiter_check *check,
+                           const Valvechain__V1__LimitRefunded *refunded, struct strbuf *reply)
+{
+    size_t len = valvechain__v1__limit_refunded__get_packed_size(refunded);
+    uint8_t *packed = check->arena.allocator.alloc(&check->arena, len);
+
+    if (!packed)
+        return -ENOMEM;
+    strbuf_append(reply, packed, valvechain__v1__limit_refunded__pack(refunded, packed));
+    return 0;
+}
+
+static int serve_refund(void *arg, const void *bytes, size_t len, struct strbuf *reply)
+{
+    struct limiter_check *check = arg;
+    Valvechain__V1__LimitRefunded refunded = VALVECHAIN__V1__LIMIT_REFUNDED__INIT;
+    Valvechain__V1__LimitRefund *asked;
+    struct limit_verdict verdict;
+    char *wrong[LIMITER_BATCH_MAX];
+
+    check_arena_clear(&check->arena);
+    asked = valvechain__v1__limit_refund__unpack(&check->arena.allocator, len, bytes);
+    if (!asked)
+        return refuse(check, "the message is no LimitRefund");
+    if (asked->n_tokens > LIMITER_BATCH_MAX)
+        return refuse(check, "a refund has at most 1000 tokens");
+    refunded.refused = wrong;
+    for (size_t i = 0; i < asked->n_tokens; i++) {
+        const char *why = refund_token_take(&check->mint, asked->tokens[i].data,
+                                            asked->tokens[i].len, clock_mono_ns(), &verdict);
+
+        if (why) {
+            wrong[refunded.n_refused++] = text(why);
+            continue;
+        }
+        limit_refund(check->view, &verdict);
+        refunded.refunded++;
+    }
+    metric_add(check->service->metrics, check->refunded, refunded.refunded);
+    metric_add(check->service->metrics, check->not_refunded, refunded.n_refused);
+    return append_refunded(check, &refunded, reply);
+}
+
+int limiter_check_create(struct service *service, struct limit_view *view,
+                         struct limiter_check **ret_check)
+{
+    struct limiter_check *check = aligned_alloc(16, (sizeof(*check) + 15) / 16 * 16);
+    int error;
+
+    if (!check)
+        return -ENOMEM;
+    memset(check, 0, offsetof(struct limiter_check, arena));
+    check->service = service;
+    check->view = view;
+    refund_mint_init(&check->mint);
+    check_arena_init(&check->arena);
+    for (int i = 0; i < RESULTS; i++)
+        check->results[i] = reg(check, METRIC_INDEX_checks, result_names[i]);
+    check->refunded = reg(check, METRIC_INDEX_refunds, "refunded");
+    check->not_refunded = reg(check, METRIC_INDEX_refunds, "refused");
+    register_policies(check);
+    error = bus_serve_bytes(service->bus, "limit.check", serve_check, check);
+    if (!error)
+        error = bus_serve_bytes(service->bus, "limit.check.batch", serve_batch, check);
+    if (!error)
+        error = bus_serve_bytes(service->bus, "limit.refund", serve_refund, check);
+    if (error < 0) {
+        free(check);
+        return error;
+    }
+    *ret_check = check;
+    return 0;
+}
+
+void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms)
+{
+    check->refund_time_ns = refund_time_ms * NS_PER_MS;
+}
+
+void limiter_check_destroy(struct limiter_check **check)
+{
+    if (!*check)
+        return;
+    bus_serve_no_bytes((*check)->service->bus);
+    free(*check);
+    *check = NULL;
+}

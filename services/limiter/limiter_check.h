@@ -1,0 +1,18 @@
+// Answers limit.check, limit.check.batch and limit.refund on the commands socket. What cannot be
+// understood is refused with the reason and counted. Thread: the loop's.
+#ifndef VALVECHAIN_LIMITER_CHECK_H
+#define VALVECHAIN_LIMITER_CHECK_H
+
+#include "limit/limit.h"
+#include "service/service.h"
+
+#define LIMITER_BATCH_MAX 1000
+
+struct limiter_check;
+// The view stays the caller's and must outlive it.
+int limiter_check_create(struct service *service, struct limit_view *view,
+                         struct limiter_check **ret_check);
+void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms);
+void limiter_check_destroy(struct limiter_check **check); // its topics are then refused
+
+#endif

@@ -1,0 +1,61 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "check_facts.h"
+#include "config/model.h"
+
+static Valvechain__V1__LimitCheck check_of(const char *client, const char *path)
+{
+    Valvechain__V1__LimitCheck check = VALVECHAIN__V1__LIMIT_CHECK__INIT;
+    check.client = (char *)(uintptr_t)client;
+    check.path = (char *)(uintptr_t)path;
+    return check;
+}
+
+Test(check_facts, what_is_left_out_has_its_default)
+{
+    Valvechain__V1__LimitCheck check = check_of("192.0.2.7", "");
+    struct limit_facts facts;
+    cr_assert_null(check_facts_read(&check, &facts));
+    cr_expect_eq(facts.client.family, 4);
+    cr_expect_eq(facts.cost, 1);
+    cr_expect_eq(facts.method, HTTP_GET);
+    cr_expect_eq(facts.tier, LIMIT_TIER_FREE);
+    cr_expect_not(facts.tier_verified);
+    cr_expect_eq(facts.region, LIMIT_REGION_US_EAST);
+    cr_expect_eq(facts.path_len, 0);
+}
+
+Test(check_facts, a_named_tier_is_believed_and_a_peek_costs_nothing)
+{
+    Valvechain__V1__LimitCheck check = check_of("2001:db8::1", "/a");
+    struct limit_facts facts;
+    check.tier = (char[]){"premium"};
+    check.region = (char[]){"asia"};
+    check.method = (char[]){"DELETE"};
+    check.cost = CHECK_COST_MAX;
+    cr_assert_null(check_facts_read(&check, &facts));
+    cr_expect(facts.tier_verified);
+    cr_expect_eq(facts.tier, LIMIT_TIER_PREMIUM);
+    cr_expect_eq(facts.region, LIMIT_REGION_ASIA);
+    cr_expect_eq(facts.method, HTTP_DELETE);
+    cr_expect_eq(facts.cost, CHECK_COST_MAX);
+    check.peek = true;
+    cr_assert_null(check_facts_read(&check, &facts));
+    cr_expect_eq(facts.cost, 0);
+}
+
+Test(check_facts, paths_that_lead_elsewhere_are_refused)
+{
+    static const char *const good[] = {"/", "/a", "/a/", "/a/.b", "/a/..b", "/a.", "/a b\xc3\xa4"};
+    static const char *const bad[] = {"a", "//a", "/a//", "/.", "/./a", "/a/..", "/../a", "/a/."};
+    struct limit_facts facts;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        Valvechain__V1__LimitCheck check = check_of("192.0.2.7", good[i]);
+        cr_expect_null(check_facts_read(&check, &facts), "%s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        Valvechain__V1__LimitCheck check = check_of("192.0.2.7", bad[i]);
+        cr_expect_not_null(check_facts_read(&check, &facts), "%s", bad[i]);
+    }
+}
