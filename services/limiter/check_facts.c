@@ -4,11 +4,24 @@
 
 #include "config/method.h"
 
-static bool find(const char *const *names, size_t n, const char *text, uint32_t *ret_index)
+static bool find_tier(const struct limit_view *view, const char *text, uint32_t *ret_tier)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *ret_index = (uint32_t)i;
+    for (uint32_t i = 0; i < (view ? LIMIT_TIER_MAX : LIMIT_TIERS_BUILTIN); i++) {
+        const char *name = view ? limit_tier_name(view, i) : limit_tier_names[i];
+
+        if (name && strcmp(name, text) == 0) {
+            *ret_tier = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_region(const char *text, uint32_t *ret_region)
+{
+    for (uint32_t i = 0; i < LIMIT_REGIONS; i++) {
+        if (strcmp(limit_region_names[i], text) == 0) {
+            *ret_region = i;
             return true;
         }
     }
@@ -40,15 +53,18 @@ static const char *read_texts(const Valvechain__V1__LimitCheck *check, struct li
     facts->api_key_len = strlen(check->api_key);
     facts->path = check->path;
     facts->path_len = strlen(check->path);
+    facts->host = check->host;
+    facts->host_len = strlen(check->host);
     if (facts->subject_len > CHECK_TEXT_MAX || facts->api_key_len > CHECK_TEXT_MAX ||
-        facts->path_len > CHECK_TEXT_MAX)
-        return "subject, api_key and path have at most 4096 bytes";
+        facts->path_len > CHECK_TEXT_MAX || facts->host_len > CHECK_TEXT_MAX)
+        return "subject, api_key, path and host have at most 4096 bytes";
     if (facts->path_len > 0 && !is_path(check->path, facts->path_len))
         return "path must begin with '/' and have no '//', '.' and '..' segments";
     return NULL;
 }
 
-const char *check_facts_read(const Valvechain__V1__LimitCheck *check, struct limit_facts *ret_facts)
+const char *check_facts_read(const struct limit_view *view, const Valvechain__V1__LimitCheck *check,
+                             struct limit_facts *ret_facts)
 {
     struct limit_facts facts = {.region = LIMIT_REGION_US_EAST};
     const char *wrong = read_texts(check, &facts);
@@ -57,9 +73,9 @@ const char *check_facts_read(const Valvechain__V1__LimitCheck *check, struct lim
         return wrong;
     if (address_parse(check->client, strlen(check->client), &facts.client) < 0)
         return "client must be an IPv4 or IPv6 address";
-    if (check->tier[0] && !find(limit_tier_names, 3, check->tier, &facts.tier))
-        return "tier must be free, premium or enterprise";
-    if (check->region[0] && !find(limit_region_names, 4, check->region, &facts.region))
+    if (check->tier[0] && !find_tier(view, check->tier, &facts.tier))
+        return "tier must be free, premium, enterprise or one of the configuration file";
+    if (check->region[0] && !find_region(check->region, &facts.region))
         return "region must be us-east, us-west, europe or asia";
     if (check->cost > CHECK_COST_MAX)
         return "cost must be at most 1000000";

@@ -1,4 +1,4 @@
-// A LimitCheck as facts for limit_decide. Pure. Thread: any.
+// A LimitCheck as facts for limit_decide. Thread: the view's.
 #ifndef VALVECHAIN_LIMITER_CHECK_FACTS_H
 #define VALVECHAIN_LIMITER_CHECK_FACTS_H
 
@@ -9,7 +9,8 @@
 #define CHECK_TEXT_MAX 4096 // of any text in a check
 
 // NULL, and texts point into the check; else what is wrong and what is allowed.
-const char *check_facts_read(const Valvechain__V1__LimitCheck *check,
+// `view` knows the tiers; NULL: there are the built-in ones.
+const char *check_facts_read(const struct limit_view *view, const Valvechain__V1__LimitCheck *check,
                              struct limit_facts *ret_facts);
 
 #endif

@@ -143,7 +143,7 @@ static size_t decide(struct limiter_check *check, const Valvechain__V1__LimitChe
     struct verdict_message message;
 
     valvechain__v1__limit_verdict__init(&message.base);
-    *ret_wrong = check_facts_read(asked, &facts);
+    *ret_wrong = check_facts_read(check->view, asked, &facts);
     if (*ret_wrong) {
         message.base.error = text(*ret_wrong);
         metric_add(check->service->metrics, check->results[RESULT_REFUSED], 1);

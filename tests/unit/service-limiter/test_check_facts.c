@@ -16,7 +16,7 @@ Test(check_facts, what_is_left_out_has_its_default)
 {
     Valvechain__V1__LimitCheck check = check_of("192.0.2.7", "");
     struct limit_facts facts;
-    cr_assert_null(check_facts_read(&check, &facts));
+    cr_assert_null(check_facts_read(NULL, &check, &facts));
     cr_expect_eq(facts.client.family, 4);
     cr_expect_eq(facts.cost, 1);
     cr_expect_eq(facts.method, HTTP_GET);
@@ -34,14 +34,14 @@ Test(check_facts, a_named_tier_is_believed_and_a_peek_costs_nothing)
     check.region = (char[]){"asia"};
     check.method = (char[]){"DELETE"};
     check.cost = CHECK_COST_MAX;
-    cr_assert_null(check_facts_read(&check, &facts));
+    cr_assert_null(check_facts_read(NULL, &check, &facts));
     cr_expect(facts.tier_verified);
     cr_expect_eq(facts.tier, LIMIT_TIER_PREMIUM);
     cr_expect_eq(facts.region, LIMIT_REGION_ASIA);
     cr_expect_eq(facts.method, HTTP_DELETE);
     cr_expect_eq(facts.cost, CHECK_COST_MAX);
     check.peek = true;
-    cr_assert_null(check_facts_read(&check, &facts));
+    cr_assert_null(check_facts_read(NULL, &check, &facts));
     cr_expect_eq(facts.cost, 0);
 }
 
@@ -52,10 +52,10 @@ Test(check_facts, paths_that_lead_elsewhere_are_refused)
     struct limit_facts facts;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         Valvechain__V1__LimitCheck check = check_of("192.0.2.7", good[i]);
-        cr_expect_null(check_facts_read(&check, &facts), "%s", good[i]);
+        cr_expect_null(check_facts_read(NULL, &check, &facts), "%s", good[i]);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         Valvechain__V1__LimitCheck check = check_of("192.0.2.7", bad[i]);
-        cr_expect_not_null(check_facts_read(&check, &facts), "%s", bad[i]);
+        cr_expect_not_null(check_facts_read(NULL, &check, &facts), "%s", bad[i]);
     }
 }
