@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "system.h"
 
-static const char *const algorithm_names[] = {"", "sliding_window", "ring", "gcra", "fixed_window"};
+static const char *const algorithm_names[] = {"",     "sliding_window", "ring",
+                                              "gcra", "fixed_window",   "concurrency"};
 const char *const system_breaker_health[3] = {"healthy", "unhealthy", "degraded"};
 
 static json_t *tier_names(uint32_t tiers)
@@ -52,7 +53,7 @@ static json_t *policy_paths(const struct limit_policy *policy)
 static json_t *policy_report(const struct limit_policy *policy, double refused)
 {
     const char *algorithm =
-        policy->algorithm <= LIMIT_FIXED_WINDOW ? algorithm_names[policy->algorithm] : "";
+        policy->algorithm <= LIMIT_CONCURRENCY ? algorithm_names[policy->algorithm] : "";
     return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:o,s:o,s:I}", "name", policy->name, "algorithm",
                      algorithm, "mode", policy->mode == LIMIT_SHADOW ? "shadow" : "enforce",
                      "limit", (json_int_t)policy->limit, "windowMs",

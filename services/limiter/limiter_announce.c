@@ -2,21 +2,6 @@
 
 #include "base/clock.h"
 
-static const char *algorithm_name(uint32_t algorithm)
-{
-    switch (algorithm) {
-    case LIMIT_SLIDING_WINDOW:
-    case LIMIT_RING: // the exact form of the sliding window for small limits
-        return "sliding_window";
-    case LIMIT_GCRA:
-        return "gcra";
-    case LIMIT_FIXED_WINDOW:
-        return "fixed_window";
-    default:
-        return "unknown";
-    }
-}
-
 // protobuf-c's texts are not const, and it only reads them.
 static char *text(const char *constant)
 {
@@ -35,7 +20,7 @@ void limiter_announce(struct bus *bus, const struct limit_policy_set *set, uint6
 
         valvechain__v1__limit_policy__init(&items[i]);
         items[i].name = text(policy->name);
-        items[i].algorithm = text(algorithm_name(policy->algorithm));
+        items[i].algorithm = text(limit_algorithm_names[policy->algorithm]);
         items[i].mode = text(policy->mode == LIMIT_SHADOW ? "shadow" : "enforce");
         items[i].limit = policy->limit;
         items[i].window_ms = policy->window_ns / NS_PER_MS;

@@ -1,8 +1,12 @@
-// One cell of the limit table: a cache line of eight words.
+// The cells of the limit table. A slim cell has two words, four of them in a cache line:
 //
 //   word 0  owner: 44 bits of the keyed fingerprint, 2 bits of state, 18 bits claim number
-//   word 1  last: the latest epoch in which anyone charged here (full width, never goes back)
-//   2 to 7  the counts, as window.h or ring.h lay them out
+//   word 1  last: grows with time; below a meter's `live_from` everything in the cell is dead
+//
+// gcra.h and fixed.h need no more. A wide cell is a cache line: the same two words, `last` being
+// the latest epoch in which anyone charged here (full width, never goes back), and
+//
+//   2 to 7  the counts, as window.h, ring.h or hold.h lay them out
 //
 // Every claim (a newcomer's takeover of a dead cell, or the same key's return after its counts
 // died) changes the claim number, so that whoever judged the cell by an older owner word fails his
@@ -17,11 +21,22 @@
 #define CELL_WORDS       8
 #define CELL_COUNT_WORDS 6
 
-struct cell {
-    _Alignas(64) _Atomic uint64_t owner;
+struct cell_head { // a slim cell, or what a wide one begins with
+    _Alignas(16) _Atomic uint64_t owner;
     _Atomic uint64_t last;
+};
+struct cell {
+    _Alignas(64) union {
+        struct cell_head head;
+        struct {
+            _Atomic uint64_t owner;
+            _Atomic uint64_t last;
+        };
+    };
     _Atomic uint64_t counts[CELL_COUNT_WORDS];
 };
+#define CELL_HEADS (sizeof(struct cell) / sizeof(struct cell_head)) // slim cells in its place
+_Static_assert(sizeof(struct cell_head) == 16, "four slim cells are a cache line");
 _Static_assert(sizeof(struct cell) == 64, "a cell is one cache line");
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "words are lock-free");
 

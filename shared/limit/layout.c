@@ -144,14 +144,40 @@ static int retire(const struct policy_book *current, uint64_t left_generation,
     return 0;
 }
 
+static uint64_t weight_of(const struct limit_policy *policy)
+{
+    return policy->unlimited ? 0 : policy->weight ? policy->weight : 1;
+}
+
+static uint64_t free_cells(const struct extents *extents, uint64_t cells)
+{
+    for (uint32_t i = 0; i < extents->n; i++) { // they do not overlap
+        cells -= extents->items[i].n < cells ? extents->items[i].n : cells;
+    }
+    return cells;
+}
+
+// A policy's share by weight of three quarters of the table; less when all that are new would not
+// find so much, so that none of them takes what the next one needs.
+static uint64_t wanted_cells(const struct limit_policy *policy, uint64_t cells, uint64_t weights,
+                             uint64_t free, uint64_t new_weights)
+{
+    uint64_t weight = weight_of(policy);
+    uint64_t wanted = cells * SHARE_NUMERATOR / 4 * weight / weights;
+    uint64_t most = free * weight / new_weights;
+    wanted = wanted < most ? wanted : most;
+    return wanted > EXTENT_MIN ? wanted : EXTENT_MIN;
+}
+
 static int place_new(const struct policy_book *current, uint64_t cells, struct policy_book *next,
                      struct extents *extents)
 {
-    uint64_t weights = 0;
+    uint64_t weights = 0, new_weights = 0, free = free_cells(extents, cells);
     for (uint32_t i = 0; i < next->n; i++) {
-        weights += next->policies[i].unlimited ? 0
-                   : next->policies[i].weight  ? next->policies[i].weight
-                                               : 1;
+        uint64_t weight = weight_of(&next->policies[i]);
+        weights += weight;
+        new_weights +=
+            find_identity(current->policies, current->n, next->policies[i].identity) ? 0 : weight;
     }
     for (uint32_t i = 0; i < next->n; i++) {
         struct limit_policy *policy = &next->policies[i];
@@ -167,9 +193,7 @@ static int place_new(const struct policy_book *current, uint64_t cells, struct p
             policy->n_overflow_cells = old->n_overflow_cells;
             continue;
         }
-        uint64_t weight = policy->weight ? policy->weight : 1;
-        uint64_t wanted = cells * SHARE_NUMERATOR / 4 * weight / weights;
-        wanted = wanted > EXTENT_MIN ? wanted : EXTENT_MIN;
+        uint64_t wanted = wanted_cells(policy, cells, weights, free, new_weights);
         struct policy_range gap = find_gap(extents, cells, wanted);
         uint64_t n = gap.n < wanted ? gap.n : wanted;
         if (n < EXTENT_MIN) {

@@ -9,33 +9,12 @@
 
 #include <errno.h>
 
+#include "limit/decision.h"
 #include "limit/key.h"
-#include "limit/view.h"
 
-#define TRIES_MAX         8
 #define TRIES_WITH_SHADOW 4
 #define CONTENDED_WAIT_NS NS_PER_MS
 
-struct trial { // one matching policy
-    struct meter *meter;
-    struct table_key key;
-    struct table_place place;
-    struct cell_reading reading;
-    struct meter_charge charge;
-    uint64_t hash, cost, limit;
-    uint32_t policy, parts, ipv6_prefix_bits;
-    bool shadow, denied, charged;
-    bool ignored; // a shadow policy that could not be charged and must not be in the way
-};
-struct decision {
-    struct limit_view *view;
-    struct trial trials[LIMIT_MATCHED_MAX];
-    uint32_t n;
-    uint64_t now_ns;
-    bool only_looks;     // cost 0
-    bool needs_clock;    // the guess would be too old for a ring
-    bool enforcing_only; // shadow policies have cost enough tries
-};
 enum outcome { OUTCOME_AGAIN, OUTCOME_DENIED, OUTCOME_ADMITTED };
 
 // One SipHash for all policies that count by the same key.
@@ -67,6 +46,9 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
         trial->ipv6_prefix_bits = policy->ipv6_prefix_bits;
         trial->hash = hash_of(decision, trial, facts);
         trial->cost = (facts->cost ? facts->cost : UINT64_C(1)) * (policy->cost ? policy->cost : 1);
+        if (trial->meter->kind == METER_HOLD) {
+            trial->cost = 1; // one request under way, whatever it costs
+        }
         trial->limit = policy->limit;
         if (__builtin_expect(view->has_overrides >> index & 1, 0) &&
             !view_override(view, index, trial->hash, &trial->limit)) {
@@ -76,7 +58,7 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
         trial->key = table_key_of(&trial->meter->range, trial->hash);
         trial->charged = false;
         __builtin_prefetch(table_way(&trial->key, 0), 1);
-        decision->needs_clock |= trial->meter->is_ring;
+        decision->needs_clock |= trial->meter->needs_clock;
     }
 }
 
@@ -104,7 +86,8 @@ static int weigh(struct decision *decision, bool *ret_refused)
                 return r;
             }
         }
-        trial->denied = trial->reading.used + trial->cost > trial->limit;
+        trial->most = trial->meter->most;
+        trial->denied = trial->reading.used + trial->cost > trial->most;
         *ret_refused |= trial->denied && !trial->shadow;
     }
     return 0;
@@ -115,13 +98,14 @@ static void take_back_all(struct decision *decision)
     for (uint32_t i = 0; i < decision->n; i++) {
         struct trial *trial = &decision->trials[i];
         if (trial->charged) {
-            meter_take_back(trial->meter, trial->place.cell, trial->cost, &trial->charge);
+            meter_take_back(trial->meter, trial->place.cell, trial->cost, &trial->charge,
+                            decision->now_ns);
             trial->charged = false;
         }
     }
 }
 
-static int charge(struct trial *trial)
+int trial_charge(struct trial *trial, uint64_t cost, bool is_late)
 {
     uint64_t live_from = meter_live_from(trial->meter);
     int r = table_claim(&trial->key, live_from, &trial->place);
@@ -132,10 +116,17 @@ static int charge(struct trial *trial)
         }
     }
     if (r == 0) {
-        r = meter_charge(trial->meter, trial->place.cell, trial->cost, &trial->charge,
+        r = meter_charge(trial->meter, trial->place.cell, cost, is_late, &trial->charge,
                          &trial->reading);
     }
     return r;
+}
+
+bool trial_has(const struct trial *trial, uint64_t now_ns)
+{
+    // Nobody takes an overflow cell over.
+    bool is_in_time = !trial->charged || trial->place.overflow || now_ns < trial->charge.until_ns;
+    return is_in_time && meter_has(trial->meter, now_ns);
 }
 
 static int charge_all(struct decision *decision)
@@ -145,7 +136,7 @@ static int charge_all(struct decision *decision)
         if (trial->denied || trial->ignored) {
             continue; // a shadow policy: what it would refuse does not count there
         }
-        int r = charge(trial);
+        int r = trial_charge(trial, trial->cost, false);
         trial->charged = r == 0;
         if (r == -EDQUOT && trial->shadow) {
             trial->denied = true;
@@ -166,11 +157,26 @@ static bool is_in_epoch(const struct decision *decision)
 {
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
-        if (!trial->ignored && !meter_has(trial->meter, decision->now_ns)) {
+        if (!trial->ignored && !trial_has(trial, decision->now_ns)) {
             return false;
         }
     }
     return true;
+}
+
+// Holds of processes that are gone make room. True: there was one.
+static bool free_dead_holds(const struct decision *decision)
+{
+    bool freed = false;
+    for (uint32_t i = 0; i < decision->n; i++) {
+        const struct trial *trial = &decision->trials[i];
+        if (trial->denied && trial->meter->kind == METER_HOLD && trial->place.cell &&
+            !decision->view->read_only) {
+            freed |= hold_free_dead(meter_wide(trial->place.cell), &trial->meter->hold,
+                                    view_holder_is_dead, decision->view);
+        }
+    }
+    return freed;
 }
 
 static enum outcome try_once(struct decision *decision)
@@ -188,27 +194,34 @@ static enum outcome try_once(struct decision *decision)
         take_back_all(decision);
         return OUTCOME_AGAIN;
     }
-    return refused ? OUTCOME_DENIED : OUTCOME_ADMITTED;
+    if (refused) {
+        return free_dead_holds(decision) ? OUTCOME_AGAIN : OUTCOME_DENIED;
+    }
+    return OUTCOME_ADMITTED;
 }
 
 static void fill_charge(const struct decision *decision, const struct trial *trial,
                         struct limit_charge *ret_charge)
 {
     const struct meter *meter = trial->meter;
-    uint64_t used = trial->reading.used, limit = trial->limit;
-    uint64_t to_free = trial->denied ? used + trial->cost - limit : 1;
+    uint64_t used = trial->reading.used, most = trial->most;
+    uint64_t to_free = trial->denied ? used + trial->cost - most : 1;
     uint64_t freed_ns = trial->denied || used > 0 ? meter_freed_ns(meter, &trial->reading, to_free)
                                                   : decision->now_ns;
-    *ret_charge = (struct limit_charge){.policy = (uint16_t)trial->policy,
-                                        .shadow = trial->shadow,
-                                        .denied = trial->denied,
-                                        .limit = limit,
-                                        .remaining = limit > used ? limit - used : 0,
-                                        .reset_ns = freed_ns - decision->now_ns};
+    *ret_charge = (struct limit_charge){
+        .policy = (uint16_t)trial->policy,
+        .shadow = trial->shadow,
+        .denied = trial->denied,
+        .limit = most,
+        .remaining = most > used ? most - used : 0,
+        .reset_ns = freed_ns > decision->now_ns ? freed_ns - decision->now_ns : trial->denied,
+        .identity = meter->identity,
+        .hash = trial->hash};
     if (trial->charged) {
-        ret_charge->cell = (uint32_t)(trial->place.cell - decision->view->cells);
+        ret_charge->cell = (uint32_t)(trial->place.cell - &decision->view->cells->head);
         ret_charge->bucket = trial->charge.bucket;
         ret_charge->tag = trial->charge.tag;
+        ret_charge->owner = trial->place.owner;
         ret_charge->cost = (uint32_t)trial->cost;
     }
 }
@@ -257,25 +270,4 @@ void limit_decide(struct limit_view *view, const struct limit_facts *facts,
     }
     view->hint_ns = decision.now_ns;
     fill_verdict(&decision, outcome, ret_verdict);
-}
-
-void limit_refund_charge(struct limit_view *view, const struct limit_verdict *verdict,
-                         uint32_t index)
-{
-    const struct limit_charge *charge = &verdict->charges[index];
-    if (!verdict->admitted || verdict->generation != view->generation || charge->cost == 0) {
-        return; // cells may belong to another policy by now: it stays charged until it ages out
-    }
-    if (charge->cell < view->n_cells && charge->policy < view->book.n) {
-        struct meter_charge taken = {.bucket = charge->bucket, .tag = charge->tag};
-        meter_take_back(&view->meters[charge->policy], &view->cells[charge->cell], charge->cost,
-                        &taken);
-    }
-}
-
-void limit_refund(struct limit_view *view, const struct limit_verdict *verdict)
-{
-    for (uint32_t i = 0; i < verdict->n; i++) {
-        limit_refund_charge(view, verdict, i);
-    }
 }

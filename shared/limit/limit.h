@@ -71,10 +71,11 @@ struct limit_charge {
     uint16_t policy;     // index in the view's set
     bool shadow, denied; // denied: this policy would refuse
     uint64_t limit, remaining;
-    uint64_t reset_ns; // until the remaining grows again (denied: until one request fits)
-    // Where it was charged, for limit_refund; cost 0: not charged.
+    uint64_t reset_ns; // until the remaining grows again (denied: until this cost fits)
+    // Where it was charged, for what may follow; cost 0: not charged.
     uint32_t cell, bucket, cost;
-    uint64_t tag;
+    uint64_t tag, owner, hash;
+    uint64_t identity; // the policy's
 };
 struct limit_verdict {
     bool admitted;
@@ -92,11 +93,27 @@ struct limit_verdict {
 // about a window. Cost 0 tells what a request of cost 1 would get.
 void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict);
-// Gives back what a verdict charged, where it still stands (refused later on the way).
-void limit_refund(struct limit_view *view, const struct limit_verdict *verdict);
+// Gives back what a verdict charged, where it still stands (refused later on the way), holds
+// included. Once: a second call, or limit_release, finds nothing more to give back.
+void limit_refund(struct limit_view *view, struct limit_verdict *verdict);
 // The same for one of its charges.
-void limit_refund_charge(struct limit_view *view, const struct limit_verdict *verdict,
-                         uint32_t charge);
+void limit_refund_charge(struct limit_view *view, struct limit_verdict *verdict, uint32_t charge);
+// Ends the holds the verdict took (`concurrency`), at the end of the request; once, as above.
+void limit_release(struct limit_view *view, struct limit_verdict *verdict);
+// Extends the lease of the verdict's holds by hold_ns from now, to be called before that time has
+// passed. -ENOENT: one of them has ended before (this process stood still), and others may be
+// admitted in its place.
+int limit_renew(struct limit_view *view, const struct limit_verdict *verdict);
+// Charges a cost that is known only from the response to one of an admitted verdict's charges, if
+// that policy did not refuse; never refused. It may bring the key above its limit, which then
+// refuses until that has aged out: a window at most for a sliding or fixed one, at most a window
+// after the whole burst has drained for gcra. -EAGAIN: other processes' changes were in the way 8
+// times, nothing is charged.
+int limit_charge_late_at(struct limit_view *view, const struct limit_verdict *verdict,
+                         uint32_t charge, uint32_t extra_cost);
+// The same for all of them. -EAGAIN: one is not charged.
+int limit_charge_late(struct limit_view *view, const struct limit_verdict *verdict,
+                      uint32_t extra_cost);
 const struct limit_policy *limit_policy_at(const struct limit_view *view,
                                            uint32_t index); // NULL past the end
 

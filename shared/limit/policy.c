@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#include "limit/ring.h"
-#include "limit/table.h"
-#include "limit/window.h"
+#include "base/clock.h"
+#include "limit/meter.h"
 
 const char *const limit_tier_names[LIMIT_TIERS_BUILTIN] = {"free", "premium", "enterprise"};
 const char *const limit_region_names[LIMIT_REGIONS] = {"us-east", "us-west", "europe", "asia"};
@@ -15,6 +14,7 @@ const char *const limit_algorithm_names[] = {
     [LIMIT_RING] = "sliding_window", // its exact form for small limits
     [LIMIT_GCRA] = "gcra",
     [LIMIT_FIXED_WINDOW] = "fixed_window",
+    [LIMIT_CONCURRENCY] = "concurrency",
 };
 
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
@@ -31,8 +31,9 @@ _Static_assert(WINDOW_LIMIT_MAX == 65535, "config/model_check_limits.c says the 
 uint64_t policy_lineage(const struct limit_policy *policy)
 {
     uint32_t algorithm = policy->algorithm == LIMIT_RING ? LIMIT_SLIDING_WINDOW : policy->algorithm;
-    const uint64_t numbers[] = {algorithm, policy->window_ns, policy->key_parts,
-                                policy->ipv6_prefix_bits, policy->unlimited};
+    const uint64_t numbers[] = {algorithm,         policy->window_ns,
+                                policy->key_parts, policy->ipv6_prefix_bits,
+                                policy->unlimited, policy->hold_ns};
     uint64_t hash = hash_bytes(UINT64_C(0xcbf29ce484222325), policy->name, LIMIT_NAME_MAX);
     hash = hash_bytes(hash, policy->key_headers, sizeof(policy->key_headers));
     return hash_bytes(hash, numbers, sizeof(numbers));
@@ -54,8 +55,14 @@ bool policy_can_count(const struct limit_policy *policy, uint64_t limit)
         return limit <= RING_LIMIT_MAX;
     case LIMIT_SLIDING_WINDOW:
         return limit >> (policy->count_bits & 63) == 0;
+    case LIMIT_GCRA:
+        return gcra_is_sound(limit, policy->burst, policy->window_ns);
+    case LIMIT_FIXED_WINDOW:
+        return limit <= FIXED_LIMIT_MAX;
+    case LIMIT_CONCURRENCY:
+        return limit <= HOLD_LIMIT_MAX;
     default:
-        return true;
+        return false;
     }
 }
 
@@ -89,7 +96,7 @@ bool policy_finish(struct limit_policy *policy)
         policy->count_bits = policy->algorithm == LIMIT_RING ? 0 : window_count_bits(reach);
     }
     policy->identity = policy_identity(policy);
-    return true;
+    return policy_is_sound(policy);
 }
 
 bool policy_is_sound(const struct limit_policy *policy)
@@ -97,16 +104,28 @@ bool policy_is_sound(const struct limit_policy *policy)
     if (memchr(policy->name, 0, LIMIT_NAME_MAX) == NULL || policy->n_paths > LIMIT_PATHS_MAX) {
         return false;
     }
-    if (policy->window_ns == 0 || policy->window_ns > LIMIT_WINDOW_MAX_NS ||
+    bool has_window = policy->algorithm != LIMIT_CONCURRENCY;
+    if ((policy->window_ns == 0 && has_window) || policy->window_ns > LIMIT_WINDOW_MAX_NS ||
         policy->ipv6_prefix_bits > 128 || policy->mode > LIMIT_SHADOW) {
         return false;
     }
-    if (policy->algorithm == LIMIT_RING) {
+    switch (policy->algorithm) {
+    case LIMIT_RING:
         return policy->limit <= RING_LIMIT_MAX && policy->count_bits == 0;
+    case LIMIT_SLIDING_WINDOW:
+        return policy->limit <= WINDOW_LIMIT_MAX &&
+               policy->count_bits >= window_count_bits(policy->limit) && policy->count_bits <= 16 &&
+               window_count_bits((UINT64_C(1) << policy->count_bits) - 1) == policy->count_bits;
+    case LIMIT_GCRA:
+        return gcra_is_sound(policy->limit, policy->burst, policy->window_ns);
+    case LIMIT_FIXED_WINDOW:
+        return policy->limit <= FIXED_LIMIT_MAX && policy->window_ns >= NS_PER_MS;
+    case LIMIT_CONCURRENCY:
+        return policy->limit <= HOLD_LIMIT_MAX && policy->hold_ns >= NS_PER_MS &&
+               policy->hold_ns <= LIMIT_WINDOW_MAX_NS;
+    default:
+        return false;
     }
-    return policy->algorithm == LIMIT_SLIDING_WINDOW && policy->limit <= WINDOW_LIMIT_MAX &&
-           policy->count_bits >= window_count_bits(policy->limit) && policy->count_bits <= 16 &&
-           window_count_bits((UINT64_C(1) << policy->count_bits) - 1) == policy->count_bits;
 }
 
 bool policy_is_placed(const struct limit_policy *policy, uint64_t cells)

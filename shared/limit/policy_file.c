@@ -139,8 +139,8 @@ static const char *not_provided(const struct config_policy *from)
         return "scope distributed is not provided by this version: its counts would need Redis, "
                "which no process talks to yet; allowed is local";
     }
-    if (!from->unlimited && from->algorithm != POLICY_SLIDING_WINDOW) {
-        return "this version counts by sliding_window only";
+    if (from->algorithm == POLICY_CONCURRENCY) {
+        return "concurrency is not provided by this version: nothing ends its holds yet";
     }
     return NULL;
 }

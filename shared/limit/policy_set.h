@@ -24,7 +24,13 @@
 #define LIMIT_KEY_TEXT_MAX    128
 #define LIMIT_WINDOW_MAX_NS   (UINT64_C(86400) * 1000000000) // the segment does not survive a reboot
 
-enum limit_algorithm { LIMIT_SLIDING_WINDOW = 1, LIMIT_RING, LIMIT_GCRA, LIMIT_FIXED_WINDOW };
+enum limit_algorithm {        // what each promises stands in the header named
+    LIMIT_SLIDING_WINDOW = 1, // window.h
+    LIMIT_RING,               // ring.h: a sliding window with a limit up to 12
+    LIMIT_GCRA,               // gcra.h
+    LIMIT_FIXED_WINDOW,       // fixed.h
+    LIMIT_CONCURRENCY,        // hold.h
+};
 enum limit_mode { LIMIT_ENFORCE, LIMIT_SHADOW };
 enum limit_key_part {      // bits; a key is the hash of the parts in this order
     LIMIT_KEY_CLIENT = 1,  // client address, IPv6 by prefix
@@ -54,7 +60,9 @@ struct limit_policy {
     uint32_t regions;             // bit per region, 0: all
     uint32_t skip_verified_tiers; // bit per tier: a verified caller of it is not bound (global)
     uint32_t ipv6_prefix_bits;
-    uint64_t limit, window_ns, burst;
+    uint64_t limit, window_ns; // limit 0: nobody is admitted; concurrency has no window
+    uint64_t burst;            // gcra: requests at once, 1 or more
+    uint64_t hold_ns;          // concurrency: lease of a hold, from 1 ms to 24 h; else 0
     uint64_t limit_max; // what its cells must be able to count: at least `limit` and its overrides
     uint32_t n_paths;   // 0: any path
     char paths[LIMIT_PATHS_MAX][LIMIT_PATH_MAX]; // without a trailing slash; "" is every path

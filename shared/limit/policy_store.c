@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "limit/hold.h"
 #include "limit/key.h"
 #include "limit/layout.h"
 #include "limit/policy.h"
@@ -36,6 +37,7 @@ uint64_t policy_store_layout_hash(void)
                              sizeof(struct limit_policy),
                              offsetof(struct limit_policy, limit),
                              offsetof(struct limit_policy, paths),
+                             offsetof(struct limit_policy, hold_ns),
                              offsetof(struct limit_policy, first_cell),
                              LIMIT_POLICIES_MAX};
     return segment_layout_hash(layout, sizeof(layout) / sizeof(layout[0]));
@@ -126,6 +128,14 @@ void policy_store_leave(struct policy_store *store, const struct policy_actor *a
 static bool is_alive(const struct policy_actor *actor, uint32_t slot, uint32_t generation)
 {
     return !actor->is_alive || actor->is_alive(actor->arg, slot, generation);
+}
+
+bool policy_store_has_left(const struct policy_store *store, const struct policy_actor *actor,
+                           uint32_t slot, uint32_t generation)
+{
+    uint64_t word = atomic_load(&store->acknowledged[slot % SLOT_COUNT]);
+    uint32_t mask = (UINT32_C(1) << HOLD_GENERATION_BITS) - 1;
+    return (word >> 32 & mask) != generation || !is_alive(actor, slot, (uint32_t)(word >> 32));
 }
 
 // The oldest generation any live process decides by. Who attaches later begins with the active one.

@@ -56,6 +56,9 @@ int policy_store_read(const struct policy_store *store, uint64_t cells,
 void policy_store_acknowledge(struct policy_store *store, const struct policy_actor *actor,
                               uint64_t generation);
 void policy_store_leave(struct policy_store *store, const struct policy_actor *actor);
+// Has the slot's holder with this generation (its lower HOLD_GENERATION_BITS) died or left?
+bool policy_store_has_left(const struct policy_store *store, const struct policy_actor *actor,
+                           uint32_t slot, uint32_t generation);
 // See limit_publish. `hash_key` is the segment's, for the keys of overrides.
 int policy_store_publish(struct policy_store *store, const struct policy_actor *actor,
                          uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],

@@ -137,6 +137,37 @@ static int take_slot(struct cell *cell, const struct ring *ring, uint32_t index)
     return 0;
 }
 
+// The set of slots that took a stamp, `most` at the utmost.
+static uint32_t take_slots(struct cell *cell, const struct ring *ring, uint64_t most)
+{
+    uint32_t taken = 0;
+    int r = 0;
+    for (uint32_t i = 0; i < ring->limit && most > 0 && r != -EAGAIN; i++) {
+        r = take_slot(cell, ring, i);
+        if (r == 0) {
+            taken |= UINT32_C(1) << i;
+            most--;
+        }
+    }
+    return taken;
+}
+
+int ring_charge_late(struct cell *cell, const struct ring *ring, uint64_t cost,
+                     uint32_t *ret_bucket, uint64_t *ret_tag)
+{
+    int r = ring_raise(cell, ring);
+    if (r < 0) {
+        return r;
+    }
+    *ret_bucket = take_slots(cell, ring, cost);
+    *ret_tag = stamp_of(ring->epoch);
+    if (atomic_load(&cell->last) == ring->epoch) {
+        return 0;
+    }
+    ring_take_back(cell, *ret_bucket, *ret_tag);
+    return -EAGAIN;
+}
+
 int ring_charge(struct cell *cell, const struct ring *ring, uint64_t cost, uint32_t *ret_bucket,
                 uint64_t *ret_tag, struct cell_reading *ret_reading)
 {
@@ -144,15 +175,9 @@ int ring_charge(struct cell *cell, const struct ring *ring, uint64_t cost, uint3
     if (r < 0) {
         return r;
     }
-    uint64_t missing = cost, stamp = stamp_of(ring->epoch);
-    uint32_t taken = 0;
-    for (uint32_t i = 0; i < ring->limit && missing > 0 && r != -EAGAIN; i++) {
-        r = take_slot(cell, ring, i);
-        if (r == 0) {
-            taken |= UINT32_C(1) << i;
-            missing--;
-        }
-    }
+    uint64_t stamp = stamp_of(ring->epoch);
+    uint32_t taken = take_slots(cell, ring, cost);
+    uint64_t missing = cost - (uint64_t)__builtin_popcount(taken);
     read_live(cell, ring, ret_reading);
     bool stale = atomic_load(&cell->last) != ring->epoch;
     if (missing == 0 && !stale && ret_reading->used <= ring->limit) {

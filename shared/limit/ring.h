@@ -32,6 +32,9 @@ int ring_look(const struct cell *cell, const struct ring *ring, struct cell_read
 int ring_raise(struct cell *cell, const struct ring *ring);
 int ring_charge(struct cell *cell, const struct ring *ring, uint64_t cost, uint32_t *ret_bucket,
                 uint64_t *ret_tag, struct cell_reading *ret_reading);
+// Stamps up to `cost` slots, as many as the limit has free. 0 or -EAGAIN.
+int ring_charge_late(struct cell *cell, const struct ring *ring, uint64_t cost,
+                     uint32_t *ret_bucket, uint64_t *ret_tag);
 void ring_take_back(struct cell *cell, uint32_t bucket, uint64_t tag);
 uint64_t ring_freed_ns(const struct ring *ring, const struct cell_reading *reading, uint64_t count);
 

@@ -18,12 +18,12 @@ uint32_t limit_sweep(struct limit_view *view, uint32_t budget)
     uint64_t now_ns = view_now_ns(view); // before any cell is looked at
     while (budget > 0 && view->book.n > 0) {
         struct meter *meter = &view->meters[view->sweep_policy];
-        const struct limit_policy *policy = &view->book.policies[view->sweep_policy];
+        uint32_t n = table_n_cells(&meter->range);
         uint64_t live_from = live_from_now(meter, now_ns);
-        for (; budget > 0 && view->sweep_cell < policy->n_cells; budget--) {
-            freed += table_free_dead(meter->range.cells + view->sweep_cell++, live_from);
+        for (; budget > 0 && view->sweep_cell < n; budget--) {
+            freed += table_free_dead(table_cell(&meter->range, view->sweep_cell++), live_from);
         }
-        if (view->sweep_cell < policy->n_cells) {
+        if (view->sweep_cell < n) {
             break;
         }
         view->sweep_cell = 0;
@@ -42,10 +42,10 @@ void limit_fill(const struct limit_view *view, struct limit_fill *ret_fill)
     for (uint32_t i = 0; i < view->book.n; i++) {
         struct meter meter = view->meters[i];
         uint64_t live_from = live_from_now(&meter, now_ns);
-        uint32_t n = view->book.policies[i].n_cells;
+        uint32_t n = table_n_cells(&meter.range);
         uint32_t step = (n + SAMPLE_MAX - 1) / SAMPLE_MAX, seen = 0, live = 0;
         for (uint32_t cell = 0; cell < n; cell += step, seen++) {
-            live += atomic_load(&meter.range.cells[cell].last) >= live_from;
+            live += atomic_load(&table_cell(&meter.range, cell)->last) >= live_from;
         }
         ret_fill->cells += n;
         if (seen > 0)

@@ -25,11 +25,11 @@
 // Cells that were never used end a probe: claims take the first that can be taken.
 
 struct probe {
-    struct cell *confirmed, *tentative, *claimable;
+    struct cell_head *confirmed, *tentative, *claimable;
     uint64_t tentative_owner, claimable_owner;
 };
 
-static bool is_live(const struct cell *cell, uint64_t live_from)
+static bool is_live(const struct cell_head *cell, uint64_t live_from)
 {
     return atomic_load(&cell->last) >= live_from;
 }
@@ -38,8 +38,8 @@ static bool is_live(const struct cell *cell, uint64_t live_from)
 static int probe_set(const struct table_key *key, uint64_t live_from, struct probe *ret_probe)
 {
     *ret_probe = (struct probe){0};
-    for (uint32_t i = 0; i < TABLE_WAYS; i++) {
-        struct cell *cell = table_way(key, i);
+    for (uint32_t i = 0; i < key->ways; i++) {
+        struct cell_head *cell = table_way(key, i);
         uint64_t owner = atomic_load(&cell->owner);
         if (owner_is(owner, key->print)) {
             if (owner & OWNER_CONFIRMED) {
@@ -66,8 +66,8 @@ static int probe_set(const struct table_key *key, uint64_t live_from, struct pro
 
 void table_find(const struct table_key *key, uint64_t live_from, struct table_place *ret_place)
 {
-    for (uint32_t i = 0; i < TABLE_WAYS; i++) {
-        struct cell *cell = table_way(key, i);
+    for (uint32_t i = 0; i < key->ways; i++) {
+        struct cell_head *cell = table_way(key, i);
         uint64_t owner = atomic_load(&cell->owner);
         if (owner_is(owner, key->print) && (owner & OWNER_CONFIRMED)) {
             *ret_place = (struct table_place){.cell = cell, .owner = owner};
@@ -83,7 +83,7 @@ void table_find(const struct table_key *key, uint64_t live_from, struct table_pl
 }
 
 // Writes the next owner word. -EAGAIN when it is no longer the one that was judged.
-static int swap_owner(struct cell *cell, uint64_t print, uint64_t owner, uint64_t state,
+static int swap_owner(struct cell_head *cell, uint64_t print, uint64_t owner, uint64_t state,
                       struct table_place *ret_place)
 {
     uint64_t next = owner_next(print, owner, state);
@@ -146,7 +146,7 @@ bool table_stands(const struct table_key *key, const struct table_place *place)
     if (!place->overflow) {
         return atomic_load(&place->cell->owner) == place->owner;
     }
-    for (uint32_t i = 0; i < TABLE_WAYS; i++) {
+    for (uint32_t i = 0; i < key->ways; i++) {
         uint64_t owner = atomic_load(&table_way(key, i)->owner);
         if (owner_is(owner, key->print)) {
             return false;
@@ -158,7 +158,7 @@ bool table_stands(const struct table_key *key, const struct table_place *place)
     return true;
 }
 
-bool table_free_dead(struct cell *cell, uint64_t live_from)
+bool table_free_dead(struct cell_head *cell, uint64_t live_from)
 {
     uint64_t owner = atomic_load(&cell->owner);
     if (owner >> OWNER_PRINT_SHIFT == 0 || is_live(cell, live_from)) {

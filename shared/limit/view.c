@@ -31,8 +31,10 @@ static int take_over(struct limit_view *view)
     view->book = view->scratch;
     view->generation = view->book.generation;
     matcher_init(&view->matcher, view->book.policies, view->book.n);
+    struct meter_holder holder = {
+        .slot = view->actor.slot, .generation = view->actor.generation, .era = &view->hold_era};
     for (uint32_t i = 0; i < view->book.n; i++) {
-        meter_init(&view->meters[i], &view->book.policies[i], view->cells);
+        meter_init(&view->meters[i], &view->book.policies[i], view->cells, &holder);
     }
     view->has_overrides = 0;
     for (uint32_t i = 0; i < view->book.n_overrides; i++) {
@@ -51,6 +53,21 @@ void limit_refresh(struct limit_view *view)
     if (__builtin_expect(generation != view->generation, 0) && take_over(view) < 0) {
         view->generation = generation; // damaged: go on with the policies we have
     }
+}
+
+bool view_holder_is_dead(void *arg, uint32_t slot, uint32_t generation)
+{
+    struct limit_view *view = arg;
+    uint64_t now_ns = view_now_ns(view);
+    if (slot >= SLOT_COUNT ||
+        (view->holder_seen_ns[slot] != 0 && now_ns - view->holder_seen_ns[slot] < HOLD_CHECK_NS)) {
+        return false;
+    }
+    if (policy_store_has_left(view->store, &view->actor, slot, generation)) {
+        return true; // and others of its holds with it
+    }
+    view->holder_seen_ns[slot] = now_ns;
+    return false;
 }
 
 int view_init(struct limit_view *view, struct cell *cells, uint64_t n_cells,

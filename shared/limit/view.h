@@ -18,7 +18,9 @@ struct limit_view {
     uint8_t hash_key[SEGMENT_KEY_BYTES];
     uint64_t (*clock_ns)(void *arg); // NULL: CLOCK_MONOTONIC
     void *clock_arg;
-    uint64_t hint_ns; // the clock's latest reading; only ever behind
+    uint64_t hint_ns;                    // the clock's latest reading; only ever behind
+    uint16_t hold_era;                   // words of holds taken (hold.h)
+    uint64_t holder_seen_ns[SLOT_COUNT]; // when a slot's process was last looked up
 
     uint64_t generation;
     struct matcher matcher;
@@ -36,6 +38,8 @@ static inline uint64_t view_now_ns(const struct limit_view *view)
 }
 // Puts the key's own limit into `limit`, if it has one. False: it is unlimited.
 bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit);
+// For hold_free_dead, with the view as `arg`. Looks a slot up every HOLD_CHECK_NS at most.
+bool view_holder_is_dead(void *view, uint32_t slot, uint32_t generation);
 // Over memory of the caller: `cells` and a store of policy_store_bytes(), both zeroed at first.
 // Takes the active policies over; -EPROTO as limit_attach.
 int view_init(struct limit_view *view, struct cell *cells, uint64_t n_cells,

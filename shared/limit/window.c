@@ -183,8 +183,10 @@ int window_raise(struct cell *cell, const struct window *window)
     return last == window->epoch ? 0 : -EAGAIN;
 }
 
-// Adds to the present epoch's lane. 0, -EAGAIN, or -EDQUOT when the lane is full.
-static int add(struct cell *cell, const struct window *window, uint64_t cost, uint64_t *ret_word)
+// Adds to the present epoch's lane. 0, -EAGAIN, or -EDQUOT when the lane is full; a late cost fills
+// what there is.
+static int add(struct cell *cell, const struct window *window, uint64_t cost, bool is_late,
+               uint64_t *ret_word)
 {
     _Atomic uint64_t *slot = &cell->counts[window->slot];
     uint64_t word = atomic_load(slot), added;
@@ -194,9 +196,11 @@ static int add(struct cell *cell, const struct window *window, uint64_t cost, ui
         }
         uint64_t tag = window->tags[window->slot];
         uint64_t counts = (word ^ tag) >> window->tag_shift ? 0 : word & window->all_lanes;
-        if ((counts >> window->shift & window->lane_max) + cost > window->lane_max) {
+        uint64_t room = window->lane_max - (counts >> window->shift & window->lane_max);
+        if (cost > room && !is_late) {
             return -EDQUOT;
         }
+        cost = cost < room ? cost : room;
         added = tag | (counts + (cost << window->shift));
     } while (!atomic_compare_exchange_weak(slot, &word, added));
     *ret_word = added;
@@ -211,7 +215,7 @@ int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
         return r;
     }
     uint64_t own = 0;
-    r = add(cell, window, cost, &own);
+    r = add(cell, window, cost, false, &own);
     if (r < 0) {
         return r;
     }
@@ -224,6 +228,16 @@ int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
                      cost);
     ret_reading->used -= cost;
     return stale ? -EAGAIN : -EDQUOT;
+}
+
+int window_charge_late(struct cell *cell, const struct window *window, uint64_t cost,
+                       struct cell_reading *ret_reading)
+{
+    int r = atomic_load(&cell->last) == window->epoch ? 0 : window_raise(cell, window);
+    uint64_t own = 0;
+    r = r < 0 ? r : add(cell, window, cost, true, &own);
+    *ret_reading = (struct cell_reading){0};
+    return r;
 }
 
 void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t tag,

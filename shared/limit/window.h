@@ -50,6 +50,10 @@ int window_raise(struct cell *cell, const struct window *window);
 // behind; nothing stays charged in either case. Look before.
 int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
                   struct cell_reading *ret_reading);
+// Adds `cost` whatever the limit is, as far as the sub-bucket counts: that is beyond the limit.
+// 0 or -EAGAIN.
+int window_charge_late(struct cell *cell, const struct window *window, uint64_t cost,
+                       struct cell_reading *ret_reading);
 // Takes `cost` back from the sub-bucket it was charged to, if that still stands.
 void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t tag,
                       uint64_t cost);

@@ -78,6 +78,19 @@ static inline void fixture_policy(struct limit_policy_set *set, const char *name
     policy->identity = policy_identity(policy);
 }
 
+// Another algorithm for the latest policy of the set; `extra` is gcra's burst, or concurrency's
+// lease in ns.
+static inline void fixture_algorithm(struct limit_policy_set *set, enum limit_algorithm algorithm,
+                                     uint64_t extra)
+{
+    struct limit_policy *policy = &set->policies[set->n - 1];
+    policy->algorithm = algorithm;
+    policy->count_bits = 0;
+    policy->burst = algorithm == LIMIT_GCRA ? extra : 0;
+    policy->hold_ns = algorithm == LIMIT_CONCURRENCY ? extra : 0;
+    policy->identity = policy_identity(policy);
+}
+
 static inline struct limit_facts fixture_facts(uint32_t client)
 {
     struct limit_facts facts = {

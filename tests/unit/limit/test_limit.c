@@ -288,7 +288,17 @@ Test(limit, a_refund_gives_back_once_and_only_what_was_charged)
     cr_assert_not(fixture_ask(view, 1, &refused));
     limit_publish(view, &set, LIMIT_PUBLISH_REPLACE);
     limit_refund(view, &verdict);
-    cr_assert_not(fixture_ask(view, 1, &refused), "a verdict of an older generation");
+    cr_assert(fixture_ask(view, 1, &verdict), "a policy keeps its counts through a reload");
+    cr_assert_not(fixture_ask(view, 1, &refused));
+    set.policies[0].window_ns = set.policies[1].window_ns += NS_PER_S;
+    set.policies[0].identity = policy_identity(&set.policies[0]);
+    set.policies[1].identity = policy_identity(&set.policies[1]);
+    cr_assert_eq(limit_publish(view, &set, LIMIT_PUBLISH_REPLACE), 0);
+    cr_assert(fixture_ask(view, 1, &refused));
+    limit_refund(view, &verdict);
+    cr_assert(fixture_ask(view, 1, &refused));
+    cr_assert(fixture_ask(view, 1, &refused));
+    cr_assert_not(fixture_ask(view, 1, &refused), "another window counts anew: nothing to refund");
     finish(&f, view);
 }
 

@@ -128,8 +128,7 @@ struct bench_set {
 static void set_up(struct bench_set *s, uint64_t hash)
 {
     s->cells = fixture_memory((TABLE_WAYS + 2) * sizeof(struct cell));
-    s->range = (struct table_range){
-        .cells = s->cells, .n_sets = 1, .overflow = s->cells + TABLE_WAYS, .n_overflow = 2};
+    s->range = table_range_of(s->cells, TABLE_WAYS, s->cells + TABLE_WAYS, 2, false);
     s->key = table_key_of(&s->range, hash);
 }
 

@@ -1,0 +1,174 @@
+#include "limit/meter.h"
+
+#include <errno.h>
+
+bool meter_is_slim(const struct limit_policy *policy)
+{
+    return policy->algorithm == LIMIT_GCRA || policy->algorithm == LIMIT_FIXED_WINDOW;
+}
+
+void meter_init(struct meter *meter, const struct limit_policy *policy, struct cell *cells,
+                const struct meter_holder *holder)
+{
+    *meter =
+        (struct meter){.policy = policy,
+                       .identity = policy->identity,
+                       .range = table_range_of(cells + policy->first_cell, policy->n_cells,
+                                               cells + policy->overflow_cell,
+                                               policy->n_overflow_cells, meter_is_slim(policy))};
+    switch (policy->algorithm) {
+    case LIMIT_RING:
+        meter->kind = METER_RING;
+        meter->needs_clock = true;
+        ring_init(&meter->ring, policy->limit, policy->window_ns);
+        break;
+    case LIMIT_GCRA:
+        meter->kind = METER_GCRA;
+        meter->needs_clock = true;
+        break;
+    case LIMIT_FIXED_WINDOW:
+        meter->kind = METER_FIXED;
+        fixed_init(&meter->fixed, policy->limit, policy->window_ns);
+        break;
+    case LIMIT_CONCURRENCY:
+        meter->kind = METER_HOLD;
+        hold_init(&meter->hold, policy->limit, policy->hold_ns, holder->slot, holder->generation,
+                  holder->era);
+        break;
+    default:
+        meter->kind = METER_WINDOW;
+        window_init(&meter->window, policy->limit, policy->count_bits, policy->window_ns);
+    }
+    meter_set_limit(meter, policy->limit);
+}
+
+static void set_gcra_limit(struct meter *meter, uint64_t limit)
+{
+    const struct limit_policy *policy = meter->policy;
+    uint64_t rate = limit > 0 ? limit : 1, burst = policy->burst;
+    if (policy->limit > 0 && limit != policy->limit) {
+        burst = (uint64_t)((double)burst * (double)rate / (double)policy->limit);
+    }
+    burst = burst > 0 ? burst : 1;
+    gcra_init(&meter->gcra, rate, burst, policy->window_ns);
+    meter->most = limit > 0 ? burst : 0;
+}
+
+void meter_set_limit(struct meter *meter, uint64_t limit)
+{
+    meter->limit = meter->most = limit;
+    switch (meter->kind) {
+    case METER_WINDOW:
+        meter->window.limit = limit;
+        break;
+    case METER_RING:
+        meter->ring.limit = limit;
+        break;
+    case METER_GCRA:
+        set_gcra_limit(meter, limit);
+        break;
+    case METER_FIXED:
+        meter->fixed.limit = limit;
+        break;
+    case METER_HOLD:
+        meter->hold.limit = limit;
+        break;
+    }
+}
+
+int meter_raise(const struct meter *meter, struct cell_head *cell)
+{
+    switch (meter->kind) {
+    case METER_RING:
+        return ring_raise(meter_wide(cell), &meter->ring);
+    case METER_GCRA:
+        gcra_raise(cell, &meter->gcra);
+        return 0;
+    case METER_FIXED:
+        return fixed_raise(cell, &meter->fixed);
+    case METER_HOLD:
+        hold_raise(meter_wide(cell), &meter->hold);
+        return 0;
+    case METER_WINDOW:
+        break;
+    }
+    return window_raise(meter_wide(cell), &meter->window);
+}
+
+static int charge_window(const struct window *window, struct cell *cell, uint64_t cost,
+                         bool is_late, struct meter_charge *ret_charge,
+                         struct cell_reading *ret_reading)
+{
+    int r = is_late ? window_charge_late(cell, window, cost, ret_reading)
+                    : window_charge(cell, window, cost, ret_reading);
+    if (r == 0) {
+        ret_charge->bucket = window_bucket(window);
+        ret_charge->tag = window->tags[window->slot];
+    }
+    return r;
+}
+
+int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
+                 struct meter_charge *ret_charge, struct cell_reading *ret_reading)
+{
+    ret_charge->until_ns = UINT64_MAX;
+    switch (meter->kind) {
+    case METER_RING:
+        return is_late ? ring_charge_late(meter_wide(cell), &meter->ring, cost, &ret_charge->bucket,
+                                          &ret_charge->tag)
+                       : ring_charge(meter_wide(cell), &meter->ring, cost, &ret_charge->bucket,
+                                     &ret_charge->tag, ret_reading);
+    case METER_GCRA:
+        return gcra_charge(cell, &meter->gcra, cost, is_late, &ret_charge->tag,
+                           &ret_charge->until_ns, ret_reading);
+    case METER_FIXED:
+        return fixed_charge(cell, &meter->fixed, cost, is_late, &ret_charge->tag, ret_reading);
+    case METER_HOLD:
+        return is_late ? 0
+                       : hold_charge(meter_wide(cell), &meter->hold, cost, &ret_charge->bucket,
+                                     &ret_charge->tag, ret_reading);
+    case METER_WINDOW:
+        break;
+    }
+    return charge_window(&meter->window, meter_wide(cell), cost, is_late, ret_charge, ret_reading);
+}
+
+void meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
+                     const struct meter_charge *charge, uint64_t now_ns)
+{
+    switch (meter->kind) {
+    case METER_RING:
+        ring_take_back(meter_wide(cell), charge->bucket, charge->tag);
+        return;
+    case METER_GCRA:
+        gcra_take_back(cell, &meter->gcra, cost, charge->tag, now_ns);
+        return;
+    case METER_FIXED:
+        fixed_take_back(cell, cost, charge->tag);
+        return;
+    case METER_HOLD:
+        hold_release(meter_wide(cell), cost, charge->bucket, charge->tag);
+        return;
+    case METER_WINDOW:
+        break;
+    }
+    window_take_back(meter_wide(cell), meter->window.count_bits, charge->bucket, charge->tag, cost);
+}
+
+uint64_t meter_freed_ns(const struct meter *meter, const struct cell_reading *reading,
+                        uint64_t count)
+{
+    switch (meter->kind) {
+    case METER_RING:
+        return ring_freed_ns(&meter->ring, reading, count);
+    case METER_GCRA:
+        return gcra_freed_ns(&meter->gcra, reading, count);
+    case METER_FIXED:
+        return fixed_freed_ns(&meter->fixed);
+    case METER_HOLD:
+        return hold_freed_ns(&meter->hold);
+    case METER_WINDOW:
+        break;
+    }
+    return window_freed_ns(&meter->window, reading, count);
+}
