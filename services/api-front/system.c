@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "counters.h"
-#include "metric/exposition.h"
 #include "request.h"
+#include "service/breaker_metrics.h"
 
 typedef enum step answer_fn(struct request *request);
 
@@ -89,7 +90,8 @@ static enum step answer_ready(struct request *request)
 static enum step answer_metrics(struct request *request)
 {
     struct strbuf text = STRBUF_INIT;
-    int error = exposition_write(request->valves->service->segment, &text);
+    int error = breaker_metrics_write(request->valves->service->segment, request->valves->breakers,
+                                      clock_mono_ns(), &text);
     enum step step = STEP_ANSWERED;
     if (error == 0 && strbuf_ok(&text)) {
         (void)request_add_answer_header(request, "Cache-Control", "no-store");

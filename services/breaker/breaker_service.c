@@ -8,31 +8,45 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "breaker_params.h"
-#include "figures.h"
 #include "watch.h"
 
 #define RECLAIM_INTERVAL_MS 100
-#define FIGURES_INTERVAL_MS 250
 
 enum { GROUP_BREAKERS, GROUP_UPSTREAMS, GROUP_OWN };
 static const struct param_group *const groups[] = {&breakers_param_group, &upstreams_param_group,
                                                    &breaker_param_group, NULL};
 
-enum timer { TIMER_WATCH, TIMER_RECLAIM, TIMER_FIGURES, N_TIMERS };
+enum timer { TIMER_WATCH, TIMER_RECLAIM, N_TIMERS };
+
+enum {
+#define METRIC_ROWS "metrics.def"
+#include "metric/metric_enum.inc"
+    N_METRICS
+};
+static const struct metric_def metric_defs[N_METRICS] = {
+#include "metric/metric_table.inc"
+#undef METRIC_ROWS
+};
 
 struct breaker_service {
     struct service *service;
     struct breaker_view *view;
     struct watch watch;
-    struct figures figures;
     uv_timer_t timers[N_TIMERS];
     int n_open_timers;
 };
+
+static metric_id events_of(const struct breaker_service *self, const char *breaker)
+{
+    const char *const labels[] = {breaker};
+    return metric_register(self->service->metrics, &metric_defs[METRIC_INDEX_events], labels);
+}
 
 static void publish_event(void *arg, uint32_t index, const struct breaker_definition *definition,
                           const struct breaker_transition *transition)
 {
     struct breaker_service *self = arg;
+    (void)index;
     Valvechain__V1__Origin origin = VALVECHAIN__V1__ORIGIN__INIT;
     Valvechain__V1__BreakerEvent event = VALVECHAIN__V1__BREAKER_EVENT__INIT;
     char name[BREAKER_NAME_MAX], topic[sizeof("breaker.event.") + BREAKER_NAME_MAX];
@@ -53,7 +67,7 @@ static void publish_event(void *arg, uint32_t index, const struct breaker_defini
     event.error_threshold_percent = definition->error_threshold_percent;
     event.open_for_ms = transition->open_for_ns / NS_PER_MS;
     if (bus_publish(self->service->bus, topic, &event.base) == 0) // the bus counts a drop
-        figures_count_event(&self->figures, index);
+        metric_add(self->service->metrics, events_of(self, name), 1);
     log_info("breaker.changed", "a breaker changed its state", LSTR("breaker", name),
              LSTR("from", from), LSTR("to", to), LUINT("successes", event.successes),
              LUINT("failures", event.failures), LUINT("timeouts", event.timeouts),
@@ -72,12 +86,6 @@ static void on_reclaim(uv_timer_t *timer)
     breaker_reclaim(self->view, clock_mono_ns());
 }
 
-static void on_figures(uv_timer_t *timer)
-{
-    struct breaker_service *self = timer->data;
-    figures_update(&self->figures, self->view, clock_mono_ns());
-}
-
 static int check(void *const *params, const struct config_model *model, struct problems *problems)
 {
     struct breaker_definition_set *set = calloc(1, sizeof(*set));
@@ -86,6 +94,13 @@ static int check(void *const *params, const struct config_model *model, struct p
     int rc = breaker_compile(params[GROUP_BREAKERS], model, problems, set);
     free(set);
     return rc;
+}
+
+static void register_events(const struct breaker_service *self)
+{
+    struct breaker_status status;
+    for (uint32_t i = 0; breaker_next(self->view, &i, clock_mono_ns(), &status); i++)
+        (void)events_of(self, status.name);
 }
 
 static int publish_definitions(struct breaker_service *self)
@@ -110,15 +125,15 @@ static int publish_definitions(struct breaker_service *self)
                  LUINT("generation", breaker_generation(self->view)), LUINT("breakers", set->n));
     problems_fini(&problems);
     free(set);
+    register_events(self);
     return rc;
 }
 
 static void start_timers(struct breaker_service *self)
 {
     const struct breaker_params *own = self->service->params[GROUP_OWN];
-    static uv_timer_cb on_timer[N_TIMERS] = {on_watch, on_reclaim, on_figures};
-    const uint64_t intervals_ms[N_TIMERS] = {own->watch_interval_ms, RECLAIM_INTERVAL_MS,
-                                             FIGURES_INTERVAL_MS};
+    static uv_timer_cb on_timer[N_TIMERS] = {on_watch, on_reclaim};
+    const uint64_t intervals_ms[N_TIMERS] = {own->watch_interval_ms, RECLAIM_INTERVAL_MS};
     for (int i = 0; i < N_TIMERS; i++)
         uv_timer_start(&self->timers[i], on_timer[i], intervals_ms[i], intervals_ms[i]);
 }
@@ -149,14 +164,12 @@ static int setup(struct service *service, void **ret_state)
     if (self == NULL)
         return -ENOMEM;
     self->service = service;
-    figures_init(&self->figures, service->segment, service->metrics);
     int rc = attach(self);
     if (rc < 0) {
         breaker_detach(&self->view);
         free(self);
         return rc;
     }
-    figures_update(&self->figures, self->view, clock_mono_ns());
     for (int i = 0; i < N_TIMERS; i++) {
         uv_timer_init(service->loop, &self->timers[i]);
         self->timers[i].data = self;
@@ -189,7 +202,6 @@ static void teardown(struct service *service, void *state)
     struct breaker_service *self = state;
     (void)service;
     watch_poll(&self->watch, self->view, publish_event, self);
-    figures_update(&self->figures, self->view, clock_mono_ns());
     breaker_detach(&self->view);
     for (int i = 0; i < N_TIMERS; i++)
         uv_close((uv_handle_t *)&self->timers[i], on_timer_closed);
@@ -199,8 +211,8 @@ const struct service_descriptor breaker_service_descriptor = {
     .name = "breaker",
     .summary = "owns the circuit breakers: definitions, events, figures, and what the dead held",
     .groups = groups,
-    .metrics = figures_defs,
-    .n_metrics = FIGURES_METRICS,
+    .metrics = metric_defs,
+    .n_metrics = N_METRICS,
     .check = check,
     .setup = setup,
     .reload = reload,

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
-#include "metric/exposition.h"
 #include "net/http_server.h"
+#include "service/breaker_metrics.h"
 
 struct listener {
     struct service *service;
@@ -17,6 +18,7 @@ struct listener {
     char *address;
     char *metrics_path; // NULL: METRICS_ENABLED=false
     uint64_t scrapes;
+    struct breaker_view *breakers;
 };
 
 static void answer_text(struct http_answer *answer, unsigned status, const char *text)
@@ -31,7 +33,8 @@ static void on_question(void *arg, const struct http_question *question, struct 
     if (listener->metrics_path && strcmp(question->path, listener->metrics_path) == 0) {
         listener->scrapes++;
         answer->content_type = EXPOSITION_CONTENT_TYPE;
-        if (exposition_write(listener->service->segment, &answer->body) < 0) {
+        if (breaker_metrics_write(listener->service->segment, listener->breakers, clock_mono_ns(),
+                                  &answer->body) < 0) {
             strbuf_clear(&answer->body);
             answer->content_type = "text/plain; charset=utf-8";
             answer_text(answer, 503, "out of memory\n");
@@ -69,12 +72,14 @@ static int open_server(struct listener *listener)
 }
 
 int listener_open(struct service *service, const char *address,
-                  const struct monitoring_params *monitoring, struct listener **ret_listener)
+                  const struct monitoring_params *monitoring, struct breaker_view *breakers,
+                  struct listener **ret_listener)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
     if (!listener)
         return -ENOMEM;
     listener->service = service;
+    listener->breakers = breakers;
     listener->address = strdup(address);
     if (monitoring->metrics_enabled)
         listener->metrics_path = strdup(monitoring->metrics_path);

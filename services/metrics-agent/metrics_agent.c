@@ -220,7 +220,8 @@ static int agent_setup(struct service *service, void **ret_state)
     if (error == 0)
         error = breaker_attach(service->segment, NULL, &agent->breakers);
     if (error == 0)
-        error = listener_open(service, agent->params->listen, agent->monitoring, &agent->listener);
+        error = listener_open(service, agent->params->listen, agent->monitoring, agent->breakers,
+                              &agent->listener);
     if (error < 0) {
         breaker_detach(&agent->breakers);
         free(agent);

@@ -121,11 +121,15 @@ struct breaker_status {
     uint64_t total_opens; // since the segment was made
     uint64_t total_successes, total_failures, total_timeouts, total_refused_open,
         total_refused_capacity;
+    bool retired; // configured no more
 };
 // Any reader (also read-only ones without a slot: `slot` NULL at attach). -ENOENT past the end,
 // -ENODATA for a retired name.
 int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
                    struct breaker_status *ret_status);
+// The same, of a retired name too: its totals stand, and it is in no state.
+int breaker_status_of_any(struct breaker_view *view, uint32_t index, uint64_t now_ns,
+                          struct breaker_status *ret_status);
 // Walks all breakers but the retired: for (i = 0; breaker_next(view, &i, now_ns, &status); i++)
 bool breaker_next(struct breaker_view *view, uint32_t *index, uint64_t now_ns,
                   struct breaker_status *ret_status);

@@ -28,15 +28,13 @@ static uint64_t since_ns(const struct breaker_view *view, const struct breaker_c
     return cell_entry_at(cell, state_generation(word), &entry) ? entry.at_ns : now_ns;
 }
 
-int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
-                   struct breaker_status *ret_status)
+int breaker_status_of_any(struct breaker_view *view, uint32_t index, uint64_t now_ns,
+                          struct breaker_status *ret_status)
 {
     view_refresh_if_new(view);
     if (index >= view->table.n)
         return -ENOENT;
     const struct breaker_definition *definition = &view->table.items[index];
-    if (definition->retired)
-        return -ENODATA;
     struct breaker_cell *cell = &view->state->cells[index];
     uint64_t word = atomic_load(&cell->state);
     uint32_t kind = state_kind(word);
@@ -55,6 +53,7 @@ int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
         .window_failures = counts.n[BREAKER_FAILURE],
         .window_timeouts = counts.n[BREAKER_TIMEOUT],
         .total_opens = cell_opens(cell, word),
+        .retired = definition->retired,
     };
     memcpy(status.name, definition->name, sizeof(status.name));
     uint32_t n_slots = view_slots(view);
@@ -62,6 +61,15 @@ int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
         add_totals(&view->window->lines[slot][index], &status);
     *ret_status = status;
     return 0;
+}
+
+int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
+                   struct breaker_status *ret_status)
+{
+    view_refresh_if_new(view);
+    if (index < view->table.n && view->table.items[index].retired)
+        return -ENODATA;
+    return breaker_status_of_any(view, index, now_ns, ret_status);
 }
 
 bool breaker_next(struct breaker_view *view, uint32_t *index, uint64_t now_ns,

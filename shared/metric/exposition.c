@@ -11,6 +11,8 @@
 struct writer {
     struct strbuf *out;
     bool openmetrics;
+    const struct exposition_series *more;
+    size_t n_more;
 };
 
 size_t exposition_format_number(double value, char text[EXPOSITION_NUMBER_MAX])
@@ -166,6 +168,30 @@ static void put_family(struct writer *writer, const struct family_set *set,
     }
 }
 
+static bool is_computed(const struct writer *writer, const struct family *family)
+{
+    for (size_t i = 0; i < writer->n_more; i++)
+        if (strcmp(writer->more[i].def->name, family->name) == 0)
+            return true;
+    return false;
+}
+
+static void put_computed(struct writer *writer)
+{
+    for (size_t i = 0; i < writer->n_more; i++) {
+        const struct exposition_series *series = &writer->more[i];
+        const struct family family = {.name = series->def->name,
+                                      .unit = series->def->unit,
+                                      .help = series->def->help,
+                                      .kind = series->def->kind};
+        if (i == 0 || series->def != series[-1].def)
+            put_header(writer, &family);
+        put_sample(writer->out, family.name, "", series->labels, "");
+        put_u64(writer->out, series->value);
+        strbuf_append(writer->out, "\n", 1);
+    }
+}
+
 static int write_all(const struct segment *segment, struct writer *writer)
 {
     struct metric_reading *reading;
@@ -176,7 +202,9 @@ static int write_all(const struct segment *segment, struct writer *writer)
     r = family_set_init(&set, reading);
     if (r == 0) {
         for (uint32_t i = 0; i < set.n_families; i++)
-            put_family(writer, &set, &set.families[i]);
+            if (!is_computed(writer, &set.families[i]))
+                put_family(writer, &set, &set.families[i]);
+        put_computed(writer);
         if (writer->openmetrics)
             strbuf_puts(writer->out, "# EOF\n");
         family_set_fini(&set);
@@ -186,14 +214,17 @@ static int write_all(const struct segment *segment, struct writer *writer)
     return r;
 }
 
-int exposition_write(const struct segment *segment, struct strbuf *out)
+int exposition_write(const struct segment *segment, const struct exposition_series *more,
+                     size_t n_more, struct strbuf *out)
 {
-    struct writer writer = {.out = out};
+    struct writer writer = {.out = out, .more = more, .n_more = n_more};
     return write_all(segment, &writer);
 }
 
-int exposition_write_openmetrics(const struct segment *segment, struct strbuf *out)
+int exposition_write_openmetrics(const struct segment *segment,
+                                 const struct exposition_series *more, size_t n_more,
+                                 struct strbuf *out)
 {
-    struct writer writer = {.out = out, .openmetrics = true};
+    struct writer writer = {.out = out, .openmetrics = true, .more = more, .n_more = n_more};
     return write_all(segment, &writer);
 }

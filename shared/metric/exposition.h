@@ -15,10 +15,23 @@
 #define EXPOSITION_OPENMETRICS_CONTENT_TYPE                                                        \
     "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-// Appends to `out`. 0, or -ENOMEM (then `out` holds a part).
-int exposition_write(const struct segment *segment, struct strbuf *out);
+// A series that no process publishes: whoever shows the metrics computes it. It takes the place of
+// what the slots hold under its name (an older binary's).
+#define EXPOSITION_LABELS_MAX 128
+struct exposition_series {
+    const struct metric_def *def; // a counter or gauge; those of one definition stand together
+    uint64_t value;
+    char labels[EXPOSITION_LABELS_MAX]; // rendered
+};
+
+// Appends to `out` what the slots hold and `n_more` series more. 0, or -ENOMEM (then `out` holds a
+// part).
+int exposition_write(const struct segment *segment, const struct exposition_series *more,
+                     size_t n_more, struct strbuf *out);
 // The same as OpenMetrics 1.0: the counter's family without _total, UNIT lines, `# EOF`.
-int exposition_write_openmetrics(const struct segment *segment, struct strbuf *out);
+int exposition_write_openmetrics(const struct segment *segment,
+                                 const struct exposition_series *more, size_t n_more,
+                                 struct strbuf *out);
 
 // The shortest decimal text that reads back as `value`, as both formats want it (+Inf, NaN).
 #define EXPOSITION_NUMBER_MAX 32

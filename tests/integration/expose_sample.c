@@ -61,7 +61,8 @@ int main(int argc, char **argv)
     }
     slot_release(&slots[2]);
     bool text = strcmp(argv[1], "text") == 0;
-    if ((text ? exposition_write(segment, &out) : exposition_write_openmetrics(segment, &out)) < 0)
+    if ((text ? exposition_write(segment, NULL, 0, &out)
+              : exposition_write_openmetrics(segment, NULL, 0, &out)) < 0)
         return 2;
     fputs(strbuf_text(&out), stdout);
     strbuf_fini(&out);

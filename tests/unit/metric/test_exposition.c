@@ -31,7 +31,7 @@ static const char *const ok[] = {"200"};
 static void expect_text(const char *expected)
 {
     struct strbuf out = STRBUF_INIT;
-    cr_assert_eq(exposition_write(segment, &out), 0);
+    cr_assert_eq(exposition_write(segment, NULL, 0, &out), 0);
     cr_assert_str_eq(strbuf_text(&out), expected);
     strbuf_fini(&out);
 }
@@ -78,7 +78,7 @@ Test(exposition, openmetrics_names_families_and_ends)
 {
     struct slot *one = count_one("1");
     struct strbuf out = STRBUF_INIT;
-    cr_assert_eq(exposition_write_openmetrics(segment, &out), 0);
+    cr_assert_eq(exposition_write_openmetrics(segment, NULL, 0, &out), 0);
     const char *text = strbuf_text(&out);
     cr_assert_not_null(strstr(text, "# TYPE valvechain_requests counter\n"
                                     "valvechain_requests_total{code=\"200\"} 2\n"));
@@ -102,7 +102,7 @@ Test(exposition, present_bounds_win_over_the_predecessors)
     set = start("api-front", "1", &slot);
     metric_observe(set, metric_register(set, &changed, app), 1);
     struct strbuf out = STRBUF_INIT;
-    cr_assert_eq(exposition_write(segment, &out), 0);
+    cr_assert_eq(exposition_write(segment, NULL, 0, &out), 0);
     cr_assert_not_null(strstr(strbuf_text(&out), "histogram\n"
                                                  "valvechain_latency_seconds_bucket{route=\"app\","
                                                  "le=\"0.5\"} 1\n"));
@@ -117,7 +117,7 @@ Test(exposition, large_counts_are_exact)
     struct metric_set *set = start("api-front", "1", &slot);
     metric_add(set, metric_register(set, &requests, ok), UINT64_MAX);
     struct strbuf out = STRBUF_INIT;
-    cr_assert_eq(exposition_write(segment, &out), 0);
+    cr_assert_eq(exposition_write(segment, NULL, 0, &out), 0);
     cr_assert_not_null(strstr(strbuf_text(&out), "{code=\"200\"} 18446744073709551615\n"));
     strbuf_fini(&out);
     stop(&set, &slot);
