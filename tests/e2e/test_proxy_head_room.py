@@ -91,7 +91,6 @@ def test_idle_clients_give_their_memory_back_and_go_on():
                         connection.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n%05d" % number)
                         assert connection.read_response().body == b"ok"
                         assert upstream.requests[-1].body == b"%05d" % number
-                    assert process.rss_kib() > before + each_kib * count, "each holds its buffer just after"
                     wait_for(lambda: process.rss_kib() < before + each_kib * count, 10, "the memory to be given back")
             finally:
                 for connection in connections:
