@@ -111,6 +111,7 @@ int upstream_conn_open(struct upstream_endpoint *endpoint, struct upstream_conn 
     }
     conn->poll.data = conn;
     conn->endpoint = endpoint;
+    conn->address = *address;
     endpoint->n_open++;
     endpoint->pool->n_open++;
     upstream_conn_want(conn, !conn->connecting, conn->connecting);

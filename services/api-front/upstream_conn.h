@@ -18,6 +18,7 @@ struct exchange;
 struct upstream_conn {
     struct upstream_endpoint *endpoint; // NULL once closed
     struct exchange *exchange;          // NULL: kept
+    struct upstream_address address;    // it leads to
     uv_poll_t poll;
     int fd;
     int events; // what is asked of epoll

@@ -190,7 +190,12 @@ static void unlink_idle(struct upstream_endpoint *endpoint, struct upstream_conn
 
 struct upstream_conn *upstream_endpoint_take_idle(struct upstream_endpoint *endpoint)
 {
-    struct upstream_conn *conn = endpoint->idle_newest;
+    struct upstream_conn *conn;
+    // A name that got other addresses is followed: what leads to an old one is used no more.
+    while ((conn = endpoint->idle_newest) != NULL &&
+           !upstream_resolve_has(&endpoint->resolve, &conn->address)) {
+        upstream_conn_close(conn);
+    }
     if (conn != NULL) {
         unlink_idle(endpoint, conn);
     }

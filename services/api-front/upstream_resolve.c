@@ -121,6 +121,21 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     free(call);
 }
 
+bool upstream_resolve_has(const struct upstream_resolve *resolve,
+                          const struct upstream_address *address)
+{
+    if (resolve->next_ms == UINT64_MAX) {
+        return true; // a literal has its one address for good
+    }
+    for (size_t i = 0; i < resolve->n_addresses; i++) {
+        if (resolve->addresses[i].len == address->len &&
+            memcmp(&resolve->addresses[i].sa, &address->sa, address->len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void upstream_resolve_tick(struct upstream_resolve *resolve, uint64_t now_ms)
 {
     if (now_ms < resolve->next_ms || resolve->call != NULL) {

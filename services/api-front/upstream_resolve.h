@@ -39,5 +39,8 @@ int upstream_resolve_init(struct upstream_resolve *resolve, uv_loop_t *loop,
                           uint64_t now_ms);
 void upstream_resolve_fini(struct upstream_resolve *resolve);
 void upstream_resolve_tick(struct upstream_resolve *resolve, uint64_t now_ms);
+// Is it still one of the endpoint's addresses?
+bool upstream_resolve_has(const struct upstream_resolve *resolve,
+                          const struct upstream_address *address);
 
 #endif

@@ -60,6 +60,7 @@ class Process:
     def __init__(self, suite, name, instance="1", env=None, args=()):
         self.suite, self.name, self.instance = suite, name, instance
         self.env, self.args = dict(env or {}), list(args)
+        self.wrapper = []  # a command that ends by exec of what follows it
         self.child = None
         self.ready = threading.Event()
         self.statuses = []  # texts of sd_notify STATUS=, oldest first
@@ -102,7 +103,7 @@ class Process:
         with open(self.log_path, "ab") as out, open(self.error_path, "ab") as err:
             try:
                 self.child = subprocess.Popen(
-                    [binary(self.name), *self.args], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                    [*self.wrapper, binary(self.name), *self.args], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                     env=self.environment(), cwd=self.suite.dir, start_new_session=True)
             except OSError as problem:
                 raise AssertionError(f"{self} was not started: {problem}; {self._why_not()}") from None
