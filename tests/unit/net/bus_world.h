@@ -13,7 +13,7 @@
 #include "net/bus.h"
 #include "net/bus_topics.h"
 
-#define WORLD_DEADLINE_MS 10000
+#define WORLD_DEADLINE_MS 60000 // of an event: a ceiling for a busy machine, nobody waits it out
 
 struct world {
     uv_loop_t loop;

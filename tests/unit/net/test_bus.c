@@ -16,7 +16,7 @@ static void teardown(void)
     world_fini(&world);
 }
 
-TestSuite(bus, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(bus, .init = setup, .fini = teardown, .timeout = 4 * WORLD_DEADLINE_MS / 1000);
 
 Test(bus, subscriber_before_publisher)
 {

@@ -18,7 +18,7 @@ static void teardown(void)
     world_fini(&world);
 }
 
-TestSuite(http_server, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(http_server, .init = setup, .fini = teardown, .timeout = 4 * WORLD_DEADLINE_MS / 1000);
 
 static void answer(void *arg, const struct http_question *question, struct http_answer *ret)
 {
