@@ -11,6 +11,7 @@
 #include "client.h"
 #include "exchange.h"
 #include "front.h"
+#include "limits.h"
 
 #define PROBLEM_TYPE      "application/problem+json"
 #define READER_BLOCK      32768 // libmicrohttpd asks for this much at a time
@@ -41,6 +42,7 @@ static void set_answered(struct request *request, unsigned status)
     ASSERT(!request->answered);
     request->answered = true;
     request->status = status;
+    limits_settle(request);
     client_answer_ready(request);
 }
 
@@ -124,7 +126,9 @@ static void each_header(const struct request *request,
         const struct upstream_answer *answer = &request->exchange->answer;
         for (size_t i = 0; i < answer->n_headers; i++) {
             if (answer_header_passes(answer->headers, answer->n_headers, i) &&
-                !is_own_header(request, &answer->headers[i])) {
+                !is_own_header(request, &answer->headers[i]) &&
+                !limits_hide_header(request, answer->headers[i].name,
+                                    answer->headers[i].name_len)) {
                 each(arg, answer->headers[i].name, value_or_blank(answer->headers[i].value));
             }
         }

@@ -7,6 +7,7 @@
 
 #include "check_ask.h"
 #include "counters.h"
+#include "limits.h"
 #include "request.h"
 #include "route_match.h"
 #include "target.h"
@@ -48,12 +49,14 @@ static enum step decide(struct request *request, const struct check_ask *ask, ch
     request->path = path;
     request->path_len = path_len;
     request->method_bit = ask->method_bit != 0 ? ask->method_bit : own_method;
+    route_look(request);
     enum step step = limits_ask(request, ask->cost, ask->denied_status);
     request->path = own_path;
     request->path_len = own_len;
     request->method_bit = own_method;
     // What becomes of the original is not known here: nothing is given back by our own status.
     request->limits = (struct limit_verdict){0};
+    request->match = (struct route_match){0};
     counters_check(request->valves,
                    step == STEP_NEXT ? COUNTERS_CHECK_ADMITTED : COUNTERS_CHECK_DENIED);
     if (step == STEP_ANSWERED)

@@ -6,7 +6,5 @@
 
 // STEP_NEXT: the request is no check.
 enum step check_answer(struct request *request);
-// limits.c: limits_apply with another cost (0 looks without charging) and status of a refusal.
-enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_status);
 
 #endif

@@ -9,27 +9,20 @@ static char fold(char c)
     return c == '_' || c == ' ' ? '-' : c;
 }
 
-static bool find(const char *const *names, size_t n_names, const char *text, size_t len,
-                 uint32_t *ret_index)
+bool claim_is(const char *text, size_t len, const char *name)
 {
-    for (size_t i = 0; i < n_names; i++) {
-        size_t at = 0;
-        while (at < len && names[i][at] != '\0' && fold(text[at]) == names[i][at])
-            at++;
-        if (at == len && names[i][at] == '\0') {
-            *ret_index = (uint32_t)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool claim_tier(const char *text, size_t len, uint32_t *ret_tier)
-{
-    return find(limit_tier_names, 3, text, len, ret_tier);
+    size_t at = 0;
+    while (at < len && name[at] != '\0' && fold(text[at]) == name[at])
+        at++;
+    return at == len && name[at] == '\0';
 }
 
 bool claim_region(const char *text, size_t len, uint32_t *ret_region)
 {
-    return find(limit_region_names, 4, text, len, ret_region);
+    for (uint32_t i = 0; i < LIMIT_REGIONS; i++)
+        if (claim_is(text, len, limit_region_names[i])) {
+            *ret_region = i;
+            return true;
+        }
+    return false;
 }

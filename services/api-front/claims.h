@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// "free", "premium", "enterprise" in any case. False: none of them.
-bool claim_tier(const char *text, size_t len, uint32_t *ret_tier);
+// Does the claim say `name` (which is in lower case), in any case, '_' and ' ' as good as '-'?
+bool claim_is(const char *text, size_t len, const char *name);
 // "us-east", "us-west", "europe", "asia" in any case, '_' and ' ' as good as '-'.
 bool claim_region(const char *text, size_t len, uint32_t *ret_region);
 

@@ -50,7 +50,7 @@ struct upstream_counters {
 };
 struct policy_counters {
     char name[LIMIT_NAME_MAX];
-    metric_id hits[TIERS], shadow;
+    metric_id hits[LIMIT_TIER_MAX], shadow;
 };
 struct counters {
     struct metric_set *metrics;
@@ -202,20 +202,30 @@ static struct policy_counters *policy_of(struct counters *counters, const char *
     return NULL;
 }
 
+// Only for tiers that the policy binds. Asked again it adds what a reload has brought.
+static void add_policy(struct counters *counters, const struct limit_view *view,
+                       const struct limit_policy *policy)
+{
+    struct policy_counters *own = policy_of(counters, policy->name);
+    if (own == NULL && counters->n_policies == LIMIT_POLICIES_MAX)
+        return;
+    if (own == NULL) {
+        own = &counters->policies[counters->n_policies++];
+        memcpy(own->name, policy->name, sizeof(own->name));
+        own->shadow = reg(counters, METRIC_INDEX_limit_shadow_hits, own->name, NULL, NULL);
+    }
+    const char *type = endpoint_type_names[policy->endpoint_type % 3], *tier;
+    for (uint32_t i = 0; (tier = limit_tier_name(view, i)) != NULL; i++)
+        if (policy->tiers == 0 || (policy->tiers >> i & 1) != 0)
+            own->hits[i] = reg(counters, METRIC_INDEX_limit_hits, tier, type, own->name);
+}
+
 void counters_add_policies(struct counters *counters, const struct limit_view *view)
 {
     const struct limit_policy *policy;
-    for (uint32_t i = 0; (policy = limit_policy_at(view, i)) != NULL; i++) {
-        if (policy_of(counters, policy->name) != NULL || counters->n_policies == LIMIT_POLICIES_MAX)
-            continue;
-        struct policy_counters *own = &counters->policies[counters->n_policies++];
-        memcpy(own->name, policy->name, sizeof(own->name));
-        const char *type = endpoint_type_names[policy->endpoint_type % 3];
-        for (unsigned tier = 0; tier < TIERS; tier++)
-            own->hits[tier] =
-                reg(counters, METRIC_INDEX_limit_hits, limit_tier_names[tier], type, own->name);
-        own->shadow = reg(counters, METRIC_INDEX_limit_shadow_hits, own->name, NULL, NULL);
-    }
+    for (uint32_t i = 0; (policy = limit_policy_at(view, i)) != NULL; i++)
+        if (!policy->unlimited)
+            add_policy(counters, view, policy);
 }
 
 void counters_add(struct valves *valves, enum front_metric metric, uint64_t n)
@@ -251,7 +261,8 @@ void counters_limits(struct valves *valves, const struct limit_facts *facts,
         const struct limit_policy *policy = limit_policy_at(valves->limits, charge->policy);
         struct policy_counters *own = policy != NULL ? policy_of(counters, policy->name) : NULL;
         if (own != NULL)
-            add(counters, charge->shadow ? own->shadow : own->hits[facts->tier % TIERS], 1);
+            add(counters, charge->shadow ? own->shadow : own->hits[facts->tier % LIMIT_TIER_MAX],
+                1);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "claims.h"
 #include "counters.h"
 #include "forwarded.h"
+#include "regions.h"
 #include "request.h"
 #include "token.h"
 #include "valves.h"
@@ -143,10 +144,14 @@ static void resolve_client(struct request *request, const struct identity_header
 
 static void take_tier(struct request *request, const char *text, size_t len)
 {
-    if (claim_tier(text, len, &request->identity.tier))
-        request->identity.tier_verified = true;
-    else
-        counters_add(request->valves, METRIC_INDEX_claims_invalid, 1);
+    const char *name;
+    for (uint32_t i = 0; (name = limit_tier_name(request->valves->limits, i)) != NULL; i++)
+        if (claim_is(text, len, name)) {
+            request->identity.tier = i;
+            request->identity.tier_verified = true;
+            return;
+        }
+    counters_add(request->valves, METRIC_INDEX_claims_invalid, 1);
 }
 
 static void take_region(struct request *request, const char *text, size_t len)
@@ -225,12 +230,18 @@ static void resolve_token(struct request *request, const struct http_header *hea
 enum step identity_resolve(struct request *request)
 {
     struct identity *identity = &request->identity;
+    valves_follow_limits(request->valves); // the names of tiers are those of the policies in force
     identity->tier = LIMIT_TIER_FREE;
-    identity->region = LIMIT_REGION_US_EAST;
+    identity->region = LIMIT_REGIONS; // not claimed
     struct identity_headers headers;
     find_headers(request, &headers);
     resolve_client(request, &headers);
     resolve_header_claims(request, &headers);
     resolve_token(request, headers.authorization);
+    if (identity->region == LIMIT_REGIONS) {
+        identity->region = LIMIT_REGION_US_EAST;
+        if (request->valves->limits_look_at_regions)
+            (void)region_map_find(request->valves->regions, &identity->client, &identity->region);
+    }
     return STEP_NEXT;
 }

@@ -1,13 +1,26 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "counters.h"
+#include "key_words.h"
+#include "limit/key.h"
+#include "limits.h"
 #include "ratelimit_fields.h"
-#include "request.h"
 #include "valves.h"
 
 #define PROBLEM_QUOTA "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+static const char *header_of(const void *arg, const char *name, size_t *ret_len)
+{
+    const struct http_header *header = request_header(arg, name);
+    if (header == NULL)
+        return NULL;
+    *ret_len = header->value_len;
+    return header->value;
+}
 
 static void fill_facts(const struct request *request, uint32_t cost, struct limit_facts *facts)
 {
@@ -20,31 +33,35 @@ static void fill_facts(const struct request *request, uint32_t cost, struct limi
         .api_key_len = identity->api_key_len,
         .path = request->path,
         .path_len = request->path_len,
+        .route = request->match.route != NULL ? request->match.route->name : NULL,
         .method = request->method_bit,
         .tier = identity->tier,
         .tier_verified = identity->tier_verified,
         .region = identity->region,
         .cost = cost,
+        .host = request->host,
+        .host_len = strlen(request->host),
+        .header = header_of,
+        .header_arg = request,
     };
 }
 
-// What the policy counted this caller by, for people.
-static const char *key_kind(uint32_t parts, const struct limit_facts *facts)
+// For gcra the verdict speaks of the burst; what users are promised is a rate.
+static uint64_t limit_of(const struct limit_policy *policy, const struct limit_charge *charge)
 {
-    if ((parts & LIMIT_KEY_SUBJECT) != 0)
-        return "subject";
-    if ((parts & LIMIT_KEY_API_KEY) != 0)
-        return "api-key";
-    if ((parts & LIMIT_KEY_CALLER) != 0 && facts->subject_len > 0)
-        return "subject";
-    if ((parts & LIMIT_KEY_CALLER) != 0 && facts->api_key_len > 0)
-        return "api-key";
-    if ((parts & (LIMIT_KEY_CALLER | LIMIT_KEY_CLIENT)) != 0)
-        return "client-address";
-    return "route";
+    if (policy->algorithm != LIMIT_GCRA || policy->burst == 0)
+        return charge->limit;
+    return charge->limit == policy->burst
+               ? policy->limit
+               : (uint64_t)((double)charge->limit * (double)policy->limit / (double)policy->burst);
 }
 
-static size_t fill_items(const struct valves *valves, const struct limit_facts *facts,
+static uint64_t less_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t fill_items(const struct valves *valves, uint32_t cost,
                          const struct limit_verdict *verdict,
                          struct ratelimit_item items[LIMIT_MATCHED_MAX])
 {
@@ -56,32 +73,46 @@ static size_t fill_items(const struct valves *valves, const struct limit_facts *
             continue;
         items[n++] = (struct ratelimit_item){
             .policy = policy->name,
-            .key = key_kind(policy->key_parts, facts),
-            .limit = charge->limit,
-            .remaining = charge->remaining,
+            .limit = limit_of(policy, charge),
+            .remaining = less_of(charge->remaining, limit_of(policy, charge)),
+            .cost = (uint64_t)(cost > 0 ? cost : 1) * (policy->cost > 0 ? policy->cost : 1),
             .window_ns = policy->window_ns,
             .reset_ns = charge->reset_ns,
             .violated = charge->denied,
+            .concurrent = policy->algorithm == LIMIT_CONCURRENCY,
         };
     }
     return n;
 }
 
-static void add_fields(struct request *request, const struct ratelimit_item *items, size_t n)
+static void add_field(void *arg, const char *name, const char *value)
 {
-    struct strbuf *text = &request->valves->scratch;
-    strbuf_clear(text);
-    ratelimit_policy_field(items, n, text);
-    if (strbuf_ok(text))
-        (void)request_add_answer_header(request, "RateLimit-Policy", strbuf_text(text));
-    strbuf_clear(text);
-    ratelimit_field(items, n, text);
-    if (strbuf_ok(text))
-        (void)request_add_answer_header(request, "RateLimit", strbuf_text(text));
+    (void)request_add_answer_header(arg, name, value);
 }
 
-static enum step answer_denied(struct request *request, const struct ratelimit_item *items,
-                               size_t n, unsigned status)
+// What the violated policy with the longest wait counted this caller by, for people.
+static void put_key(const struct request *request, const struct limit_facts *facts,
+                    struct strbuf *members)
+{
+    const struct limit_verdict *verdict = &request->limits;
+    const struct limit_policy *policy =
+        verdict->denied_by < verdict->n
+            ? limit_policy_at(request->valves->limits, verdict->charges[verdict->denied_by].policy)
+            : NULL;
+    if (policy == NULL || !verdict->charges[verdict->denied_by].denied)
+        return;
+    char words[KEY_WORDS_MAX][KEY_WORD_MAX];
+    size_t n = key_words(policy, key_parts_of(facts, policy->key_parts), words);
+    struct strbuf text = STRBUF_INIT;
+    for (size_t i = 0; i < n; i++)
+        strbuf_printf(&text, "%s%s", i > 0 ? ", " : "", words[i]);
+    strbuf_puts(members, ",\"key\":");
+    strbuf_json_string(members, strbuf_text(&text), text.len);
+    strbuf_fini(&text);
+}
+
+static enum step answer_denied(struct request *request, const struct limit_facts *facts,
+                               const struct ratelimit_item *items, size_t n, unsigned status)
 {
     uint64_t retry_ns = request->limits.retry_after_ns;
     char seconds[24];
@@ -92,9 +123,11 @@ static enum step answer_denied(struct request *request, const struct ratelimit_i
     struct strbuf *members = &request->valves->scratch;
     strbuf_clear(members);
     ratelimit_problem_members(items, n, retry_ns, members);
+    put_key(request, facts, members);
     return answer_problem(request, status, "rate_limited", "Too Many Requests",
-                          "A limit on requests is used up; violated-policies names it, and "
-                          "retry-after says in how many seconds one request fits again.",
+                          "A limit on requests is used up; violated-policies names it, key says "
+                          "what it counts by, and retry-after in how many seconds one request fits "
+                          "again.",
                           PROBLEM_QUOTA, strbuf_ok(members) ? strbuf_text(members) : NULL);
 }
 
@@ -103,19 +136,23 @@ enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_sta
     struct valves *valves = request->valves;
     if (!valves_limits_params(valves)->enabled)
         return STEP_NEXT;
+    const struct config_route *route = request->match.route;
+    if (route != NULL && route->cost == 0)
+        return STEP_NEXT;
+    uint64_t product = (uint64_t)cost * (route != NULL ? route->cost : 1);
+    cost = product < UINT32_MAX ? (uint32_t)product : UINT32_MAX;
     struct limit_facts facts;
     fill_facts(request, cost, &facts);
     limit_decide(valves->limits, &facts, &request->limits);
-    if (request->limits.generation != valves->limits_generation) {
-        counters_add_policies(valves->counters, valves->limits);
-        valves->limits_generation = request->limits.generation;
-    }
+    valves_follow_limits(valves);
     counters_limits(valves, &facts, &request->limits);
     struct ratelimit_item items[LIMIT_MATCHED_MAX];
-    size_t n = fill_items(valves, &facts, &request->limits, items);
-    if (n > 0)
-        add_fields(request, items, n);
-    return request->limits.admitted ? STEP_NEXT : answer_denied(request, items, n, denied_status);
+    size_t n = fill_items(valves, cost, &request->limits, items);
+    ratelimit_fields(items, n, valves->ratelimit_styles,
+                     valves->ratelimit_styles & RATELIMIT_LEGACY ? clock_wall_ns() : 0,
+                     &valves->scratch, add_field, request);
+    return request->limits.admitted ? STEP_NEXT
+                                    : answer_denied(request, &facts, items, n, denied_status);
 }
 
 enum step limits_apply(struct request *request)

@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "front.h"
 #include "header_block.h"
+#include "limits.h"
 #include "listener.h"
 #include "request_check.h"
 #include "request_life.h"
@@ -300,9 +301,12 @@ static enum step answer_asterisk(struct request *request)
 static void walk(struct request *request)
 {
     if (identity_resolve(request) == STEP_ANSWERED || check_answer(request) == STEP_ANSWERED ||
-        system_answer(request) == STEP_ANSWERED || limits_apply(request) == STEP_ANSWERED ||
-        answer_asterisk(request) == STEP_ANSWERED || route_apply(request) == STEP_ANSWERED ||
-        apply_body_bound(request) == STEP_ANSWERED) {
+        system_answer(request) == STEP_ANSWERED) {
+        return;
+    }
+    route_look(request);
+    if (limits_apply(request) == STEP_ANSWERED || answer_asterisk(request) == STEP_ANSWERED ||
+        route_apply(request) == STEP_ANSWERED || apply_body_bound(request) == STEP_ANSWERED) {
         return;
     }
     request->body_kept = request->has_body;

@@ -19,6 +19,7 @@
 #include "config/model.h"
 #include "http_syntax.h"
 #include "limit/limit.h"
+#include "route_match.h"
 
 struct front;          // front.h: state of the process
 struct valves;         // valves.h: the decisions half's state of the process
@@ -45,7 +46,7 @@ struct identity {
     size_t subject_len;
     const char *api_key; // X-API-Key of a peer trusted for claims
     size_t api_key_len;
-    uint32_t tier;      // enum limit_tier
+    uint32_t tier;      // index, see limit_tier_name
     bool tier_verified; // from a verified token or a peer trusted for claims
     uint32_t region;    // enum limit_region
     bool token_refused; // a token was there and did not verify
@@ -84,9 +85,7 @@ struct request {
     const char *query; // after '?', "" for none, inside raw_target
     const char *host;  // Host header, lower case, without port; "" for none (HTTP/1.0)
     char *host_header; // as sent
-    bool http10;
-    bool has_body;
-    bool chunked;
+    bool http10, has_body, chunked;
     uint64_t content_length;           // UINT64_MAX when not known
     bool admin;                        // came to ADMIN_PORT
     const struct http_header *headers; // all of them, in order, as sent (see request_header)
@@ -95,7 +94,9 @@ struct request {
     char trace_id[33]; // from traceparent, "" for none
 
     struct identity identity;
+    struct route_match match; // what the route table says, before limits
     struct limit_verdict limits;
+    bool limits_settled;              // what depends on the answer is charged or given back
     const struct config_route *route; // of the model the request began with
     const struct config_upstream *upstream;
     struct config_model_ref *model_ref;    // keeps that model alive (front.h)
@@ -117,8 +118,7 @@ struct request {
     const char *problem_code; // short stable reason of a gateway answer, for log and metrics
 
     // Measured.
-    uint64_t start_ns, upstream_start_ns, first_byte_ns;
-    uint64_t bytes_in, bytes_out;
+    uint64_t start_ns, upstream_start_ns, first_byte_ns, bytes_in, bytes_out;
 
     // The transport's own (request.c, client.c, answer.c).
     struct arena arena; // everything of the request, itself included
@@ -176,7 +176,7 @@ enum exchange_result {
 // Steps, in order (each in the file of its name).
 enum step identity_resolve(struct request *request); // identity.c
 enum step system_answer(struct request *request);    // system.c
-enum step limits_apply(struct request *request);     // limits.c
+void route_look(struct request *request);            // route.c: sets match
 enum step route_apply(struct request *request);      // route.c: sets route, upstream; 404, 405
 // valve.c. The walk waits between route_apply and valve_enter until the body is complete in
 // request->body or REQUEST_BODY_KEPT_MAX bytes of it are (then body_complete stays false, and the

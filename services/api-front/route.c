@@ -16,6 +16,12 @@ static enum step answer_wrong_method(struct request *request, unsigned allowed)
                           NULL, NULL);
 }
 
+void route_look(struct request *request)
+{
+    request->match = route_find(request->model_ref->model, request->host, request->path,
+                                request->path_len, request->method_bit);
+}
+
 enum step route_apply(struct request *request)
 {
     const struct config_model *model = request->model_ref->model;
@@ -25,8 +31,7 @@ enum step route_apply(struct request *request)
                               "This gateway has no backend yet. Set UPSTREAM_URL (for instance "
                               "UPSTREAM_URL=http://app:8080) or name routes in CONFIG_FILE.",
                               NULL, NULL);
-    struct route_match match =
-        route_find(model, request->host, request->path, request->path_len, request->method_bit);
+    struct route_match match = request->match;
     if (match.route == NULL && match.allowed_methods != 0)
         return answer_wrong_method(request, match.allowed_methods);
     if (match.route == NULL)

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "limit/policy.h"
 #include "service/advice.h"
 #include "service/finding.h"
 #include "system.h"
@@ -92,14 +93,14 @@ static void check_self(struct health_report *report)
 
 static bool same_policy(const struct limit_policy *a, const struct limit_policy *b)
 {
-    return strcmp(a->name, b->name) == 0 && a->limit == b->limit && a->window_ns == b->window_ns &&
-           a->mode == b->mode && a->algorithm == b->algorithm && a->key_parts == b->key_parts;
+    return policy_lineage(a) == policy_lineage(b) && a->limit == b->limit && a->mode == b->mode &&
+           a->burst == b->burst && a->cost == b->cost && a->replaces == b->replaces;
 }
 
 // A limiter that runs with other parameters, or none that could publish a change of ours.
 static bool limits_are_ours(struct valves *valves)
 {
-    valves_refresh_limits(valves);
+    valves_follow_limits(valves);
     for (uint32_t i = 0; i < valves->own_limits->n; i++) {
         const struct limit_policy *published = limit_policy_at(valves->limits, i);
         if (published == NULL || !same_policy(published, &valves->own_limits->policies[i]))

@@ -1,66 +1,58 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "key_words.h"
 #include "system.h"
 
-static const char *const algorithm_names[] = {"",     "sliding_window", "ring",
-                                              "gcra", "fixed_window",   "concurrency"};
 const char *const system_breaker_health[3] = {"healthy", "unhealthy", "degraded"};
 
-static json_t *tier_names(uint32_t tiers)
+static json_t *tier_names(const struct limit_view *view, uint32_t tiers)
 {
     json_t *list = json_array();
-    for (unsigned i = 0; i < 3; i++)
-        if (tiers == 0 || (tiers & (1u << i)) != 0)
-            json_array_append_new(list, json_string(limit_tier_names[i]));
+    const char *name;
+    for (uint32_t i = 0; (name = limit_tier_name(view, i)) != NULL; i++)
+        if (tiers == 0 || (tiers >> i & 1) != 0)
+            json_array_append_new(list, json_string(name));
     return list;
 }
 
 static json_t *region_names(uint32_t regions)
 {
     json_t *list = json_array();
-    for (unsigned i = 0; i < 4; i++)
-        if (regions == 0 || (regions & (1u << i)) != 0)
+    for (unsigned i = 0; i < LIMIT_REGIONS; i++)
+        if (regions == 0 || (regions >> i & 1) != 0)
             json_array_append_new(list, json_string(limit_region_names[i]));
     return list;
 }
 
-static json_t *key_names(uint32_t parts)
+static json_t *key_list(const struct limit_policy *policy)
 {
-    static const struct {
-        uint32_t part;
-        const char *name;
-    } names[] = {{LIMIT_KEY_CLIENT, "client-address"},
-                 {LIMIT_KEY_SUBJECT, "subject"},
-                 {LIMIT_KEY_API_KEY, "api-key"},
-                 {LIMIT_KEY_ROUTE, "route"},
-                 {LIMIT_KEY_CALLER, "caller"}};
+    char words[KEY_WORDS_MAX][KEY_WORD_MAX];
+    size_t n = key_words(policy, policy->key_parts, words);
     json_t *list = json_array();
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if ((parts & names[i].part) != 0)
-            json_array_append_new(list, json_string(names[i].name));
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_string(words[i]));
     return list;
 }
 
 static json_t *policy_paths(const struct limit_policy *policy)
 {
     json_t *list = json_array();
-    for (uint32_t i = 0; i < policy->n_paths && i < 4; i++)
-        json_array_append_new(list, json_string(policy->paths[i]));
+    for (uint32_t i = 0; i < policy->n_paths; i++)
+        json_array_append_new(list, json_string(policy->paths[i][0] ? policy->paths[i] : "/"));
     return list;
 }
 
-static json_t *policy_report(const struct limit_policy *policy, double refused)
+static json_t *policy_report(const struct limit_view *view, const struct limit_policy *policy,
+                             double refused)
 {
-    const char *algorithm =
-        policy->algorithm <= LIMIT_CONCURRENCY ? algorithm_names[policy->algorithm] : "";
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:o,s:o,s:I}", "name", policy->name, "algorithm",
-                     algorithm, "mode", policy->mode == LIMIT_SHADOW ? "shadow" : "enforce",
-                     "limit", (json_int_t)policy->limit, "windowMs",
-                     (json_int_t)(policy->window_ns / NS_PER_MS), "key",
-                     key_names(policy->key_parts), "tiers", tier_names(policy->tiers), "regions",
-                     region_names(policy->regions), "paths", policy_paths(policy), "refused",
-                     (json_int_t)refused);
+    return json_pack(
+        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:o,s:o,s:b,s:I}", "name", policy->name, "algorithm",
+        limit_algorithm_names[policy->algorithm], "mode",
+        policy->mode == LIMIT_SHADOW ? "shadow" : "enforce", "limit", (json_int_t)policy->limit,
+        "windowMs", (json_int_t)(policy->window_ns / NS_PER_MS), "key", key_list(policy), "tiers",
+        tier_names(view, policy->tiers), "regions", region_names(policy->regions), "paths",
+        policy_paths(policy), "unlimited", policy->unlimited, "refused", (json_int_t)refused);
 }
 
 static json_t *policy_list(struct valves *valves)
@@ -76,7 +68,7 @@ static json_t *policy_list(struct valves *valves)
     figures_policy_hits(valves->service->segment, names, n, refused);
     json_t *list = json_array();
     for (uint32_t i = 0; i < n; i++)
-        json_array_append_new(list, policy_report(policies[i], refused[i]));
+        json_array_append_new(list, policy_report(valves->limits, policies[i], refused[i]));
     return list;
 }
 
@@ -92,7 +84,7 @@ static json_t *published_figure(struct valves *valves, const char *name)
 json_t *system_limit_report(struct valves *valves)
 {
     const struct limits_params *params = valves_limits_params(valves);
-    valves_refresh_limits(valves);
+    valves_follow_limits(valves);
     json_t *policies = policy_list(valves);
     return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:o,s:o}}", "enabled", params->enabled, "mode",
                      params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,

@@ -35,7 +35,7 @@ extern const char *const token_result_names[TOKEN_RESULTS]; // "verified", "bad_
 
 struct token_claims {
     char subject[SUBJECT_MAX]; // "" for none; a longer one as the hash of it
-    char tier[16];             // "" for none; as the token says it, not yet judged
+    char tier[LIMIT_NAME_MAX]; // "" for none; as the token says it, not yet judged
     char region[16];
 };
 

@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ratelimit_fields.h"
+#include "regions.h"
 #include "route_match.h"
 #include "token.h"
 
@@ -18,6 +20,8 @@ struct settings {
     struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow, near;
     struct token_verifier *tokens;
     const char *tokens_off_reason;
+    struct region_map *regions;
+    uint32_t ratelimit_styles;
 };
 
 static void settings_fini(struct settings *settings)
@@ -28,6 +32,7 @@ static void settings_fini(struct settings *settings)
     cidr_list_fini(&settings->check_allow);
     cidr_list_fini(&settings->near);
     token_verifier_destroy(&settings->tokens);
+    region_map_destroy(&settings->regions);
 }
 
 static void parse_list(const char *name, const char *text, struct cidr_list *list,
@@ -91,9 +96,10 @@ static void build_tokens(const struct front_params *params, struct settings *set
                 : "JWT identity is off: JWT_SECRET is the well-known example value, set your own";
 }
 
-static int settings_build(const struct front_params *params, int environment,
-                          struct problems *problems, struct settings *settings)
+static int settings_build(const struct front_params *params, const struct config_model *model,
+                          int environment, struct problems *problems, struct settings *settings)
 {
+    const char *why;
     size_t before = problems->n;
     *settings = (struct settings){0};
     const char *claims = params->trusted_claims;
@@ -105,6 +111,11 @@ static int settings_build(const struct front_params *params, int environment,
     parse_list("CHECK_ALLOW", params->check_allow, &settings->check_allow, problems);
     parse_list("loopback,private", "loopback,private", &settings->near, problems);
     build_tokens(params, settings, problems);
+    if (ratelimit_styles_parse(params->ratelimit_headers, &settings->ratelimit_styles, &why) != 0)
+        problems_add(problems, "RATE_LIMIT_HEADERS: '%s' %s", params->ratelimit_headers, why);
+    int error = region_map_create(&model->limits, params->geoip_db, problems, &settings->regions);
+    if (error == -ENOMEM)
+        problems_add(problems, "GEOIP_DB: out of memory");
     if (problems->n == before)
         return 0;
     settings_fini(settings);
@@ -159,7 +170,8 @@ int valves_check(void *const *params, const struct config_model *model, struct p
     size_t before = problems->n;
     // Nothing that is refused here depends on the environment.
     struct settings settings;
-    if (settings_build(params[FRONT_GROUP_FRONT], ENVIRONMENT_PRODUCTION, problems, &settings) == 0)
+    if (settings_build(params[FRONT_GROUP_FRONT], model, ENVIRONMENT_PRODUCTION, problems,
+                       &settings) == 0)
         settings_fini(&settings);
     check_endpoints(params, model, problems);
     struct limit_policy_set *limits = calloc(1, sizeof(*limits));
@@ -183,6 +195,7 @@ static void settings_apply(struct valves *valves, const struct settings *setting
         .check_allow = valves->check_allow,
         .near = valves->near,
         .tokens = valves->tokens,
+        .regions = valves->regions,
     };
     settings_fini(&old);
     valves->trusted_proxies = settings->trusted_proxies;
@@ -191,6 +204,8 @@ static void settings_apply(struct valves *valves, const struct settings *setting
     valves->check_allow = settings->check_allow;
     valves->near = settings->near;
     valves->tokens = settings->tokens;
+    valves->regions = settings->regions;
+    valves->ratelimit_styles = settings->ratelimit_styles;
     valves->tokens_off_reason = settings->tokens_off_reason;
     if (valves->tokens_off_reason != NULL)
         log_warn("identity.jwt_off", valves->tokens_off_reason);
@@ -246,8 +261,8 @@ static int attach(struct valves *valves, struct problems *problems)
     struct service *service = valves->service;
     const char *step = "settings";
     struct settings settings;
-    int error = settings_build(valves_front_params(valves), service->suite->environment, problems,
-                               &settings);
+    int error = settings_build(valves_front_params(valves), service->model,
+                               service->suite->environment, problems, &settings);
     if (error == 0) {
         settings_apply(valves, &settings);
         step = "counters";
@@ -268,7 +283,7 @@ static int attach(struct valves *valves, struct problems *problems)
         error = publish_limits(valves);
     }
     if (error == 0) {
-        counters_add_policies(valves->counters, valves->limits);
+        valves_follow_limits(valves);
         step = "attach to the circuit breakers";
         error = breaker_attach(service->segment, service->slot, &valves->breakers);
     }
@@ -302,8 +317,8 @@ int valves_reload(struct valves *valves)
 {
     struct problems problems = PROBLEMS_INIT;
     struct settings settings;
-    int error = settings_build(valves_front_params(valves), valves->service->suite->environment,
-                               &problems, &settings);
+    int error = settings_build(valves_front_params(valves), valves->service->model,
+                               valves->service->suite->environment, &problems, &settings);
     if (error == 0) {
         error = compile_own(valves, &problems);
         if (error != 0)
@@ -341,17 +356,26 @@ void valves_destroy(struct valves **valves)
         .check_allow = v->check_allow,
         .near = v->near,
         .tokens = v->tokens,
+        .regions = v->regions,
     };
     settings_fini(&settings);
     free(v);
     *valves = NULL;
 }
 
-void valves_refresh_limits(struct valves *valves)
+void valves_follow_limits(struct valves *valves)
 {
-    const struct limit_facts nobody = {.path = "", .cost = 0}; // looks without charging
-    struct limit_verdict verdict;
-    limit_decide(valves->limits, &nobody, &verdict);
+    const struct limit_policy *policy;
+    limit_refresh(valves->limits);
+    if (__builtin_expect(limit_generation(valves->limits) == valves->limits_generation, 1))
+        return;
+    valves->limits_generation = limit_generation(valves->limits);
+    valves->limits_look_at_regions = valves->limits_look_at_costs = false;
+    for (uint32_t i = 0; (policy = limit_policy_at(valves->limits, i)) != NULL; i++) {
+        valves->limits_look_at_regions |= policy->regions != 0;
+        valves->limits_look_at_costs |= policy->cost_header[0] != '\0';
+    }
+    counters_add_policies(valves->counters, valves->limits);
 }
 
 void valves_security_event(struct request *request, const char *kind, const char *detail)

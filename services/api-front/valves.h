@@ -12,6 +12,7 @@
 #include "limit/limit.h"
 #include "service/service.h"
 
+struct region_map;     // regions.h
 struct token_verifier; // token.h
 
 struct valves {
@@ -22,15 +23,18 @@ struct valves {
     struct token_verifier *tokens; // NULL: JWT identity is off
     const char *tokens_off_reason; // a sentence for health and log; NULL: on
     struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow;
-    struct cidr_list near; // loopback and private: where a forgotten proxy would be
+    struct region_map *regions; // regions.h
+    uint32_t ratelimit_styles;  // RATE_LIMIT_HEADERS, enum ratelimit_style
+    struct cidr_list near;      // loopback and private: where a forgotten proxy would be
     // What our own parameters say; health tells when the published ones differ.
     struct limit_policy_set *own_limits;
     struct breaker_definition_set *own_breakers;
-    struct strbuf scratch;               // text of one step, reused
-    uint64_t limits_generation;          // whose series are registered
-    bool warned_forwarded;               // once a process: set TRUSTED_PROXIES
-    bool forwarded_by_untrusted_private; // degrades health with the cure
-    uint64_t security_window_ns;         // security events: so many a second and no more
+    struct strbuf scratch;      // text of one step, reused
+    uint64_t limits_generation; // that the next two and the registered series are of
+    bool limits_look_at_regions, limits_look_at_costs; // any policy does
+    bool warned_forwarded;                             // once a process: set TRUSTED_PROXIES
+    bool forwarded_by_untrusted_private;               // degrades health with the cure
+    uint64_t security_window_ns; // security events: so many a second and no more
     unsigned security_in_window;
 };
 
@@ -63,7 +67,7 @@ static inline const struct monitoring_params *valves_monitoring_params(const str
 }
 
 // Takes a newer generation of policies over now, without a request that would.
-void valves_refresh_limits(struct valves *valves);
+void valves_follow_limits(struct valves *valves);
 
 // A `security` event: one log line, one message on the bus (topic security.KIND), bounded in rate.
 // `detail` names no secret and no token.

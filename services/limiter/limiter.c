@@ -59,9 +59,44 @@ static int limiter_check(void *const *params, const struct config_model *model,
     return error;
 }
 
+struct known { // a policy as it was
+    char name[LIMIT_NAME_MAX];
+    uint64_t identity;
+};
+
+static uint32_t remember(const struct limit_view *view, struct known known[LIMIT_POLICIES_MAX])
+{
+    const struct limit_policy *policy;
+    uint32_t n = 0;
+
+    for (; n < LIMIT_POLICIES_MAX && (policy = limit_policy_at(view, n)) != NULL; n++) {
+        memcpy(known[n].name, policy->name, LIMIT_NAME_MAX);
+        known[n].identity = policy->identity;
+    }
+    return n;
+}
+
+// Another algorithm, window or key, or a limit beyond what its cells count.
+static void tell_who_starts_anew(const struct limit_view *view, const struct known *before,
+                                 uint32_t n)
+{
+    const struct limit_policy *policy;
+
+    for (uint32_t i = 0; (policy = limit_policy_at(view, i)) != NULL; i++)
+        for (uint32_t j = 0; j < n; j++)
+            if (strcmp(before[j].name, policy->name) == 0 && before[j].identity != policy->identity)
+                log_warn("limit.starts_anew",
+                         "the policy's counts begin anew: its algorithm, window or key is another, "
+                         "or its limit is beyond the cells it had (limit_max reserves room)",
+                         LSTR("policy", policy->name), LUINT("limit", policy->limit));
+}
+
 static int publish(struct limiter *limiter, const struct limit_policy_set *set)
 {
     const struct service *service = limiter->service;
+    struct known before[LIMIT_POLICIES_MAX];
+    limit_refresh(limiter->view);
+    uint32_t n_before = remember(limiter->view, before);
     int error = limit_publish(limiter->view, set, LIMIT_PUBLISH_REPLACE);
 
     metric_add(service->metrics,
@@ -77,6 +112,7 @@ static int publish(struct limiter *limiter, const struct limit_policy_set *set)
         return error;
     }
     limiter->set = *set;
+    tell_who_starts_anew(limiter->view, before, n_before);
     metric_gauge(service->metrics, limiter->ids[METRIC_INDEX_generation],
                  (double)limit_generation(limiter->view));
     metric_gauge(service->metrics, limiter->ids[METRIC_INDEX_policies], set->n);

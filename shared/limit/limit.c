@@ -205,7 +205,8 @@ static void fill_charge(const struct decision *decision, const struct trial *tri
 {
     const struct meter *meter = trial->meter;
     uint64_t used = trial->reading.used, most = trial->most;
-    uint64_t to_free = trial->denied ? used + trial->cost - most : 1;
+    // Until one more such request fits; where one does already, until the remaining grows.
+    uint64_t to_free = used + trial->cost > most ? used + trial->cost - most : 1;
     uint64_t freed_ns = trial->denied || used > 0 ? meter_freed_ns(meter, &trial->reading, to_free)
                                                   : decision->now_ns;
     *ret_charge = (struct limit_charge){

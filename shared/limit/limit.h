@@ -68,10 +68,10 @@ int limit_publish(struct limit_view *view, const struct limit_policy_set *set,
 uint64_t limit_generation(const struct limit_view *view); // 0: none published
 
 struct limit_charge {
-    uint16_t policy;     // index in the view's set
-    bool shadow, denied; // denied: this policy would refuse
-    uint64_t limit, remaining;
-    uint64_t reset_ns; // until the remaining grows again (denied: until this cost fits)
+    uint16_t policy;           // index in the view's set
+    bool shadow, denied;       // denied: this policy would refuse
+    uint64_t limit, remaining; // gcra: the burst and what remains of it, as redis-cell says it
+    uint64_t reset_ns; // until one more such request fits; if one does: until the remaining grows
     // Where it was charged, for what may follow; cost 0: not charged.
     uint32_t cell, bucket, cost;
     uint64_t tag, owner, hash;

@@ -65,6 +65,7 @@ static int add_auth(const struct limits_params *params, int environment, struct 
     policy->window_ns = params->auth_window_ms * NS_PER_MS;
     policy->key_parts = LIMIT_KEY_CLIENT;
     policy->endpoint_type = LIMIT_ENDPOINT_AUTH;
+    policy->failed_only = params->auth_count == 1;
     policy->weight = 3;
     int r = add_paths(policy, "AUTH_PATHS", params->auth_paths, problems);
     int r2 = finish(policy, "AUTH_RATE_MAX", problems);

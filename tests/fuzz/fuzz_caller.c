@@ -69,8 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     uint32_t value = 99;
     forwarded(data, len);
     tokens(data, len);
-    if (claim_tier((const char *)data, len, &value))
-        ASSERT(value <= 2);
+    if (claim_is((const char *)data, len, "premium"))
+        ASSERT(len == strlen("premium"));
     if (claim_region((const char *)data, len, &value))
         ASSERT(value <= 3);
     return 0;

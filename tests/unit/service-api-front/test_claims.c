@@ -6,8 +6,10 @@
 
 static int tier(const char *text)
 {
-    uint32_t value = 99;
-    return claim_tier(text, strlen(text), &value) ? (int)value : -1;
+    for (int i = 0; i < LIMIT_TIERS_BUILTIN; i++)
+        if (claim_is(text, strlen(text), limit_tier_names[i]))
+            return i;
+    return -1;
 }
 static int region(const char *text)
 {
