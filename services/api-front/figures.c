@@ -1,5 +1,6 @@
 #include "figures.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,7 +56,8 @@ void figures_read(const struct segment *segment, struct figures *ret_figures)
     struct reading reading = {.figures = ret_figures};
     (void)metric_walk(segment, each, &reading);
     ret_figures->requests_per_second.known &= reading.rate;
-    ret_figures->average_response_time_ms.known &= reading.rate;
+    ret_figures->average_response_time_ms.known &=
+        reading.rate && !isnan(ret_figures->average_response_time_ms.value); // nothing was answered
     ret_figures->cpu_percent.known &= reading.cpu;
     ret_figures->memory_percent.known &= reading.memory;
     ret_figures->memory_used_bytes.known &= reading.memory;

@@ -1,6 +1,7 @@
 #include "metrics_agent.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,10 @@ static void publish_snapshot(struct metrics_agent *agent, uint64_t now_ns,
     snapshot.origin = &origin;
     snapshot.sequence = ++agent->sequence;
     snapshot.requests_per_second = sample->rates.requests_per_second;
-    snapshot.average_response_time_ms = sample->rates.average_response_ms;
+    snapshot.average_response_time_known =
+        sample->known[FIGURE_RATE] && !isnan(sample->rates.average_response_ms);
+    if (snapshot.average_response_time_known)
+        snapshot.average_response_time_ms = sample->rates.average_response_ms;
     snapshot.requests_total = sample->totals.requests;
     snapshot.requests_last_second = sample->rates.requests_last_step;
     snapshot.rate_known = sample->known[FIGURE_RATE];

@@ -1,5 +1,7 @@
 #include "rates.h"
 
+#include <math.h>
+
 #include "base/clock.h"
 
 void rates_init(struct rates *rates)
@@ -35,7 +37,7 @@ void rates_add(struct rates *rates, const struct rates_sample *raw)
 
 void rates_read(const struct rates *rates, uint64_t window_ns, struct rates_result *ret_result)
 {
-    *ret_result = (struct rates_result){0};
+    *ret_result = (struct rates_result){.average_response_ms = NAN};
     if (rates->n < 2)
         return;
     const struct rates_sample *newest = sample_back(rates, 0);

@@ -24,7 +24,7 @@ struct rates {
 
 struct rates_result {
     double requests_per_second;
-    double average_response_ms; // 0 when nothing was answered in the window
+    double average_response_ms; // NaN when nothing was answered in the window
     uint64_t requests_last_step;
     bool known; // false until there are two samples
 };

@@ -73,7 +73,9 @@ static void each_series(void *arg, const struct slot_info *slot, const struct me
             json_object_set_new(entry, "count", json_integer((json_int_t)histogram_count(series)));
             json_object_set_new(entry, "sum", json_real(histogram_sum(series)));
         } else {
-            json_object_set_new(entry, "value", json_real(metric_series_value(series)));
+            json_t *value = json_real(metric_series_value(series));
+            // JSON has no NaN: what could not be measured is null.
+            json_object_set_new(entry, "value", value != NULL ? value : json_null());
         }
         json_array_append_new(listing->json, entry);
         return;

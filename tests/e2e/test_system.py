@@ -1,6 +1,7 @@
 """The system endpoints: shapes of the specification, who may read them, flags and paths."""
 
 import json
+import math
 import re
 
 import pytest
@@ -28,7 +29,8 @@ def test_health_of_the_whole_suite(make_suite, upstream):
     for _ in range(5):
         assert suite.get("/a").status == 200
     wait_for(lambda: health_of(suite)["status"] == "healthy", 15, "a healthy suite")
-    health = health_of(suite)
+    health = wait_for(lambda: (seen := health_of(suite))["metrics"]["averageResponseTime"] is not None and seen, 15,
+                      "an average of the answers")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", health["timestamp"])
     assert isinstance(health["uptime"], int)
     metrics = health["metrics"]
@@ -48,6 +50,14 @@ def test_health_of_the_whole_suite(make_suite, upstream):
     names = {process["name"] for process in health["processes"] if process["alive"]}
     assert names == {"api-front", "limiter", "breaker", "metrics-agent", "scaler-advisor"}
     assert {check["name"] for check in health["checks"]} >= names
+
+
+def test_an_average_of_no_answers_is_null_and_no_zero(make_suite):
+    suite = make_suite(processes=("api-front", "metrics-agent"))
+    wait_for(lambda: health_of(suite)["metrics"]["requestsPerSecond"] == 0, 15, "a measured rate of nothing")
+    assert health_of(suite)["metrics"]["averageResponseTime"] is None
+    assert json.loads(suite.get("/api/autoscaling/metrics").body)["averageResponseTime"] is None
+    assert math.isnan(suite.metrics().sum("valvechain_average_response_time_ms"))
 
 
 def test_what_nobody_measured_is_null_and_degrades(start):
@@ -136,7 +146,7 @@ def test_metrics_collection(start, enabled):
 def route_of(metrics):
     """The label of the route of UPSTREAM_URL."""
     routes = {dict(pairs)["route"] for name, pairs in metrics if name == "valvechain_http_requests_total"}
-    (route,) = routes - {"system", "none", "other"}
+    (route,) = routes - {"system", "check", "none", "other"}
     return route
 
 
