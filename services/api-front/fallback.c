@@ -51,6 +51,13 @@ static struct error_text error_of(enum exchange_result why, enum breaker_grant g
         return (struct error_text){503, "circuit_open", "Service Unavailable",
                                    "The service behind this path fails; it gets no calls until it "
                                    "has had time to recover."};
+    if (grant == BREAKER_REFUSED_RAMP)
+        return (struct error_text){503, "circuit_recovering", "Service Unavailable",
+                                   "The service behind this path has just recovered; it gets more "
+                                   "calls step by step."};
+    if (grant == BREAKER_REFUSED_FORCED)
+        return (struct error_text){503, "circuit_forced_open", "Service Unavailable",
+                                   "An operator has cut the service behind this path off."};
     if (grant == BREAKER_REFUSED_CAPACITY || why == EXCHANGE_POOL_FULL)
         return (struct error_text){503, "at_capacity", "Service Unavailable",
                                    "The service behind this path has as many calls as it may have "

@@ -21,6 +21,6 @@ json_t *system_recommendations(struct valves *valves);
 json_t *system_figure(const struct figure *figure, double scale); // null when not known
 json_t *system_rounded(double value);                             // two decimals
 bool system_is_ready(const struct valves *valves);
-extern const char *const system_breaker_health[3]; // by enum breaker_state
+extern const char *const system_breaker_health[BREAKER_STATES];
 
 #endif

@@ -149,6 +149,14 @@ static bool is_upstream(const struct config_model *model, const char *name)
 // Degraded with any breaker that is not closed; unhealthy when nothing behind us is reachable.
 static json_t *check_breakers(struct health_report *report)
 {
+    static const char *const findings[BREAKER_STATES] = {
+        [BREAKER_OPEN] = "open: calls are refused until it has recovered",
+        [BREAKER_HALF_OPEN] = "half-open: probing for recovery",
+        [BREAKER_FORCED_OPEN] = "forced open by an operator: calls are refused",
+        [BREAKER_FORCED_CLOSED] = "forced closed by an operator: it will not open",
+        [BREAKER_DISABLED] = "disabled by an operator: nothing is counted or refused",
+        [BREAKER_OBSERVE] = "observed only by an operator's word: it will not open",
+    };
     struct valves *valves = report->valves;
     json_t *object = json_object();
     struct breaker_status status;
@@ -156,19 +164,16 @@ static json_t *check_breakers(struct health_report *report)
     size_t n_open = 0;
     for (uint32_t i = 0; breaker_next(valves->breakers, &i, report->now_ns, &status); i++) {
         json_object_set_new(object, status.name,
-                            json_pack("{s:s,s:s}", "status",
-                                      system_breaker_health[status.state % 3], "state",
-                                      breaker_state_names[status.state % 3]));
+                            json_pack("{s:s,s:s}", "status", system_breaker_health[status.state],
+                                      "state", breaker_state_names[status.state]));
         bool guards = is_upstream(valves->service->model, status.name);
         n_upstreams += guards;
-        n_open += guards && status.state == BREAKER_OPEN;
+        n_open += guards && (status.state == BREAKER_OPEN || status.state == BREAKER_FORCED_OPEN);
         if (status.state == BREAKER_CLOSED)
             continue;
         char name[BREAKER_NAME_MAX + 16];
         (void)snprintf(name, sizeof(name), "breaker:%s", status.name);
-        add_check(report, name, HEALTH_DEGRADED,
-                  status.state == BREAKER_OPEN ? "open: calls are refused until it has recovered"
-                                               : "half-open: probing for recovery");
+        add_check(report, name, HEALTH_DEGRADED, findings[status.state]);
     }
     if (n_upstreams > 0 && n_open == n_upstreams)
         add_check(report, "upstreams", HEALTH_UNHEALTHY, "the breakers of all upstreams are open");

@@ -4,7 +4,12 @@
 #include "key_words.h"
 #include "system.h"
 
-const char *const system_breaker_health[3] = {"healthy", "unhealthy", "degraded"};
+const char *const system_breaker_health[BREAKER_STATES] = {
+    [BREAKER_CLOSED] = "healthy",         [BREAKER_OPEN] = "unhealthy",
+    [BREAKER_HALF_OPEN] = "degraded",     [BREAKER_FORCED_OPEN] = "unhealthy",
+    [BREAKER_FORCED_CLOSED] = "degraded", [BREAKER_DISABLED] = "degraded",
+    [BREAKER_OBSERVE] = "degraded",
+};
 
 static json_t *tier_names(const struct limit_view *view, uint32_t tiers)
 {
@@ -94,28 +99,64 @@ json_t *system_limit_report(struct valves *valves)
                      published_figure(valves, "valvechain_limit_table_live"));
 }
 
-static json_t *breaker_settings(struct valves *valves, uint32_t index)
+static json_t *milliseconds(uint64_t ns)
 {
-    const struct breaker_definition *definition = breaker_definition_at(valves->breakers, index);
-    if (definition == NULL)
-        return json_null();
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "timeoutMs",
-                     (json_int_t)(definition->timeout_ns / NS_PER_MS), "errorThresholdPercent",
-                     (json_int_t)definition->error_threshold_percent, "volumeThreshold",
-                     (json_int_t)definition->volume_threshold, "rollingTimeoutMs",
-                     (json_int_t)(definition->rolling_timeout_ns / NS_PER_MS), "rollingBuckets",
-                     (json_int_t)definition->rolling_buckets, "resetTimeoutMs",
-                     (json_int_t)(definition->reset_timeout_ns / NS_PER_MS), "probes",
-                     (json_int_t)definition->probes);
+    return json_integer((json_int_t)((ns + NS_PER_MS - 1) / NS_PER_MS));
 }
 
-// Until the deadline, rounded up; null unless open.
+static json_t *breaker_settings(struct valves *valves, uint32_t index)
+{
+    const struct breaker_definition *d = breaker_definition_at(valves->breakers, index);
+    if (d == NULL)
+        return json_null();
+    return json_pack(
+        "{s:o,s:i,s:s,s:i,s:o,s:i,s:i,s:o,s:i,s:o,s:o,s:i,s:i,s:o}", "timeoutMs",
+        milliseconds(d->timeout_ns), "errorThresholdPercent", (int)d->error_threshold_percent,
+        "tripAt", d->trip_exceeds ? "exceed" : "reach", "slowThresholdPercent",
+        (int)d->slow_threshold_percent, "slowDurationMs", milliseconds(d->slow_duration_ns),
+        "consecutive", (int)d->consecutive, "volumeThreshold", (int)d->volume_threshold,
+        "rollingTimeoutMs", milliseconds(d->rolling_timeout_ns), "rollingBuckets",
+        (int)d->rolling_buckets, "resetTimeoutMs", milliseconds(d->reset_timeout_ns),
+        "resetTimeoutMaxMs", milliseconds(d->reset_timeout_max_ns), "resetBackoffPercent",
+        (int)d->reset_backoff_percent, "probes", (int)d->probes, "rampMs",
+        milliseconds(d->ramp_ns));
+}
+
+// Until the deadline of an open breaker or the end of a forced state; null without one.
 static json_t *retry_ms(const struct breaker_status *status, uint64_t now_ns)
 {
     if (status->deadline_ns == 0)
         return json_null();
-    uint64_t left_ns = status->deadline_ns > now_ns ? status->deadline_ns - now_ns : 0;
-    return json_integer((json_int_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS));
+    return milliseconds(status->deadline_ns > now_ns ? status->deadline_ns - now_ns : 0);
+}
+
+static json_t *breaker_window(const struct breaker_status *status)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:i}", "successes", (json_int_t)status->window_successes,
+                     "failures", (json_int_t)status->window_failures, "timeouts",
+                     (json_int_t)status->window_timeouts, "slow", (json_int_t)status->window_slow,
+                     "consecutiveFailures", (int)status->consecutive);
+}
+
+static json_t *breaker_totals(const struct breaker_status *status)
+{
+    return json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "opens", (json_int_t)status->total_opens,
+        "successes", (json_int_t)status->total_successes, "failures",
+        (json_int_t)status->total_failures, "timeouts", (json_int_t)status->total_timeouts, "slow",
+        (json_int_t)status->total_slow, "ignored", (json_int_t)status->total_ignored, "probes",
+        (json_int_t)status->total_probes, "refusedOpen", (json_int_t)status->total_refused_open,
+        "refusedCapacity", (json_int_t)status->total_refused_capacity, "refusedRamp",
+        (json_int_t)status->total_refused_ramp, "refusedForced",
+        (json_int_t)status->total_refused_forced);
+}
+
+// Who set it and why; null for what the breaker entered by itself.
+static json_t *breaker_command(const struct breaker_status *status)
+{
+    if (status->author[0] == '\0')
+        return json_null();
+    return json_pack("{s:s,s:s}", "author", status->author, "reason", status->reason);
 }
 
 static json_t *breaker_entry(struct valves *valves, uint32_t index,
@@ -123,17 +164,13 @@ static json_t *breaker_entry(struct valves *valves, uint32_t index,
 {
     uint64_t since_ns = status->since_ns < now_ns ? now_ns - status->since_ns : 0;
     return json_pack(
-        "{s:s,s:s,s:I,s:o,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I},s:o}", "status",
-        system_breaker_health[status->state % 3], "state", breaker_state_names[status->state % 3],
+        "{s:s,s:s,s:I,s:o,s:i,s:i,s:i,s:i,s:b,s:o,s:o,s:o,s:o}", "status",
+        system_breaker_health[status->state], "state", breaker_state_names[status->state],
         "inStateMs", (json_int_t)(since_ns / NS_PER_MS), "retryInMs", retry_ms(status, now_ns),
-        "inFlight", (json_int_t)status->in_flight, "capacity", (json_int_t)status->capacity,
-        "window", "successes", (json_int_t)status->window_successes, "failures",
-        (json_int_t)status->window_failures, "timeouts", (json_int_t)status->window_timeouts,
-        "totals", "opens", (json_int_t)status->total_opens, "successes",
-        (json_int_t)status->total_successes, "failures", (json_int_t)status->total_failures,
-        "timeouts", (json_int_t)status->total_timeouts, "refusedOpen",
-        (json_int_t)status->total_refused_open, "refusedCapacity",
-        (json_int_t)status->total_refused_capacity, "settings", breaker_settings(valves, index));
+        "inFlight", (int)status->in_flight, "capacity", (int)status->capacity, "probesOut",
+        (int)status->probes_out, "failedRecoveries", (int)status->reopened, "wouldOpen",
+        status->would_open, "command", breaker_command(status), "window", breaker_window(status),
+        "totals", breaker_totals(status), "settings", breaker_settings(valves, index));
 }
 
 json_t *system_breaker_report(struct valves *valves)

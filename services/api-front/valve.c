@@ -26,16 +26,19 @@ enum step valve_enter(struct request *request)
     uint64_t retry_ns = 0;
     enum breaker_grant grant = breaker_acquire(valves->breakers, (uint32_t)index, clock_mono_ns(),
                                                &request->permit, &retry_ns);
-    if (grant == BREAKER_REFUSED_OPEN || grant == BREAKER_REFUSED_CAPACITY)
+    if (breaker_is_refusal(grant))
         return fallback_answer(request, EXCHANGE_ANSWERED, grant, retry_ns);
     return STEP_NEXT;
 }
 
 void valve_judge(struct request *request)
 {
-    if (request->permit.held)
-        (void)breaker_judge(request->valves->breakers, &request->permit,
-                            valve_classify(EXCHANGE_ANSWERED, request->status), clock_mono_ns());
+    if (!request->permit.held)
+        return;
+    uint64_t now_ns = clock_mono_ns();
+    breaker_answered(&request->permit, now_ns);
+    (void)breaker_judge(request->valves->breakers, &request->permit,
+                        valve_classify(EXCHANGE_ANSWERED, request->status), now_ns);
 }
 
 void valve_upload_waits(struct request *request)

@@ -11,7 +11,6 @@
 #include "breaker/view.h"
 
 #define RECLAIM_INTERVAL_NS (100 * NS_PER_MS)
-#define CAPACITY_RETRY_NS   NS_PER_S // the smallest Retry-After; when a call ends, nobody knows
 
 static uint64_t layout_hash(void)
 {
@@ -50,7 +49,7 @@ static void claim_lines(struct breaker_view *view)
         continue;
     for (uint32_t i = 0; i < BREAKER_MAX; i++) {
         struct breaker_line *line = view_line(view, i);
-        atomic_store(&line->share, share_pack(view->slot_generation, 0, 0));
+        atomic_store(&line->share, share_pack(share_tag_of(view->slot_generation), 0, 0));
         uint64_t probes = atomic_exchange(&line->probes, 0);
         if (probes_out(probes) > 0)
             probe_give_back(view, i, probes_generation(probes), probes_out(probes));
@@ -92,33 +91,46 @@ void breaker_detach(struct breaker_view **view)
     *view = NULL;
 }
 
-static void add_one(_Atomic uint64_t *word) // own line: one writer
-{
-    uint64_t n = atomic_load_explicit(word, memory_order_relaxed);
-    atomic_store_explicit(word, n + 1, memory_order_relaxed);
-}
-
 // The owner may be gone, and with it who reclaims: whoever is short of capacity looks himself.
-bool capacity_take(struct breaker_view *view, uint32_t index, uint64_t now_ns)
+static bool capacity_find(struct breaker_view *view, uint32_t index, uint64_t now_ns,
+                          struct breaker_permit *permit)
 {
     struct permit_pool pool = view_pool(view, index);
     uint32_t capacity = view->table.items[index].capacity;
-    if (permit_take(&pool, capacity))
-        return true;
-    if (now_ns < view->reclaim_not_before_ns)
-        return false;
+    permit->has_share = permit_take(&pool, capacity, &permit->share_tag);
+    if (permit->has_share || now_ns < view->reclaim_not_before_ns)
+        return permit->has_share;
     view->reclaim_not_before_ns = now_ns + RECLAIM_INTERVAL_NS;
-    reclaim_dead(view, index);
-    return permit_take(&pool, capacity);
+    reclaim_dead(view, index, now_ns);
+    return permit->has_share = permit_take(&pool, capacity, &permit->share_tag);
 }
 
-enum breaker_grant refuse_capacity(struct breaker_view *view, uint32_t index,
-                                   uint64_t *ret_retry_ns)
+bool capacity_take(struct breaker_view *view, uint32_t index, uint64_t now_ns,
+                   struct breaker_permit *permit)
 {
-    add_one(&view_line(view, index)->refused_capacity);
+    if (permit->has_share)
+        return true;
+    permit->has_share = permit_use_own(&view_line(view, index)->share, &permit->share_tag);
+    return permit->has_share || capacity_find(view, index, now_ns, permit);
+}
+
+// A full barrier either way: see breaker_report().
+void capacity_give_back(struct breaker_view *view, struct breaker_permit *permit)
+{
+    if (permit->has_share)
+        permit_give_back(&view_line(view, permit->breaker)->share, permit->share_tag);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+    permit->has_share = false;
+}
+
+enum breaker_grant refuse(struct breaker_view *view, uint32_t index, enum breaker_grant grant,
+                          uint64_t retry_ns, uint64_t *ret_retry_ns)
+{
+    line_count(&view_line(view, index)->refused[grant - BREAKER_REFUSED_OPEN]);
     if (ret_retry_ns != NULL)
-        *ret_retry_ns = CAPACITY_RETRY_NS;
-    return BREAKER_REFUSED_CAPACITY;
+        *ret_retry_ns = retry_ns;
+    return grant;
 }
 
 enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, uint64_t now_ns,
@@ -133,19 +145,38 @@ enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, ui
     uint64_t word = atomic_load_explicit(&view->state->cells[index].state, memory_order_acquire);
     if (state_kind(word) == BREAKER_OPEN && !state_is_due(word, now_ns))
         return refuse_open(view, index, word, now_ns, ret_retry_ns);
-    if (state_kind(word) != BREAKER_CLOSED)
-        return probe_acquire(view, index, now_ns, ret_permit, ret_retry_ns);
-    if (!capacity_take(view, index, now_ns))
-        return refuse_capacity(view, index, ret_retry_ns);
+    if (state_kind(word) != BREAKER_CLOSED || state_is_ramping(word))
+        return acquire_not_closed(view, index, now_ns, ret_permit, ret_retry_ns);
+    if (!capacity_take(view, index, now_ns, ret_permit))
+        return refuse(view, index, BREAKER_REFUSED_CAPACITY, CAPACITY_RETRY_NS, ret_retry_ns);
     ret_permit->generation = state_generation(word);
     ret_permit->held = true;
     return BREAKER_GRANTED;
 }
 
-static bool counts_in_window(const struct breaker_permit *permit, uint64_t word)
+// Of the forced states only forced-closed and observe-only hand out permits that are held.
+static inline bool counts_in_window(const struct breaker_permit *permit, uint64_t word)
 {
-    return !permit->probe && state_kind(word) == BREAKER_CLOSED &&
-           state_generation(word) == permit->generation;
+    return !permit->probe && state_generation(word) == permit->generation &&
+           (state_kind(word) == BREAKER_CLOSED || state_kind(word) == STATE_FORCED);
+}
+
+static bool is_slow(const struct breaker_definition *definition,
+                    const struct breaker_permit *permit, uint64_t now_ns)
+{
+    if (definition->slow_threshold_percent == 0)
+        return false;
+    uint64_t answered_ns = permit->answered_ns != 0 ? permit->answered_ns : now_ns;
+    return answered_ns > permit->start_ns &&
+           answered_ns - permit->start_ns > definition->slow_duration_ns;
+}
+
+static void count_outcome(struct breaker_line *line, enum breaker_outcome outcome, bool is_counted,
+                          bool slow)
+{
+    line_count(is_counted ? &line->outcomes[outcome] : &line->ignored);
+    if (slow)
+        line_count(&line->outcomes[BREAKER_SLOW]);
 }
 
 bool breaker_judge(struct breaker_view *view, struct breaker_permit *permit,
@@ -156,10 +187,21 @@ bool breaker_judge(struct breaker_view *view, struct breaker_permit *permit,
     ASSERT(view->slot != NULL && permit->breaker < BREAKER_MAX);
     permit->judged = true;
     view_refresh_if_new(view);
-    bool is_counted = outcome != BREAKER_IGNORED && view->table.items[permit->breaker].enabled;
-    if (is_counted)
-        add_one(&view_line(view, permit->breaker)->outcomes[outcome]);
-    return probe_report(view, permit, is_counted ? outcome : BREAKER_IGNORED, now_ns);
+    const struct breaker_definition *definition = &view->table.items[permit->breaker];
+    bool is_counted = outcome != BREAKER_IGNORED && definition->enabled;
+    bool slow = is_counted && is_slow(definition, permit, now_ns);
+    count_outcome(view_line(view, permit->breaker), outcome, is_counted, slow);
+    return probe_report(view, permit, is_counted ? outcome : BREAKER_IGNORED, slow, now_ns);
+}
+
+static void count_streak(struct breaker_view *view, const struct breaker_permit *permit,
+                         enum breaker_outcome outcome)
+{
+    struct breaker_cell *cell = &view->state->cells[permit->breaker];
+    if (outcome == BREAKER_SUCCESS)
+        cell_end_streak(cell, permit->generation);
+    else
+        cell_count_streak(cell, permit->generation);
 }
 
 // Order: count, then let go of the capacity (a full barrier), then look at the state again. So a
@@ -173,24 +215,27 @@ bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
     permit->held = false;
     view_refresh_if_new(view);
     uint32_t index = permit->breaker;
+    const struct breaker_definition *definition = &view->table.items[index];
     struct breaker_line *line = view_line(view, index);
-    struct permit_pool pool = view_pool(view, index);
     if (permit->judged) {
-        permit_give_back(&pool);
+        capacity_give_back(view, permit);
         return false;
     }
     _Atomic uint64_t *state = &view->state->cells[index].state;
-    bool is_counted = outcome != BREAKER_IGNORED && view->table.items[index].enabled;
+    bool is_counted = outcome != BREAKER_IGNORED && definition->enabled;
     bool is_judged = is_counted && counts_in_window(permit, atomic_load(state));
-    if (is_counted)
-        add_one(&line->outcomes[outcome]);
+    bool slow = is_counted && is_slow(definition, permit, now_ns);
+    count_outcome(line, outcome, is_counted, slow);
     if (is_judged)
         rolling_add(line, &view->cursors[index], &view->shapes[index], permit->generation, outcome,
-                    now_ns);
-    permit_give_back(&pool);
+                    slow, now_ns);
+    if (is_judged && definition->consecutive > 0)
+        count_streak(view, permit, outcome);
+    capacity_give_back(view, permit);
     if (permit->probe)
-        return probe_report(view, permit, is_counted ? outcome : BREAKER_IGNORED, now_ns);
-    if (!is_judged || (outcome == BREAKER_SUCCESS && !state_is_waiting(atomic_load(state))))
+        return probe_report(view, permit, is_counted ? outcome : BREAKER_IGNORED, slow, now_ns);
+    bool is_good = outcome == BREAKER_SUCCESS && !slow;
+    if (!is_judged || (is_good && !state_judges_successes(atomic_load(state))))
         return false;
     return transition_judge(view, index, permit->generation, now_ns);
 }

@@ -12,17 +12,15 @@
 #include <stdint.h>
 
 #include "base/problems.h"
+#include "breaker/breaker_status.h"
 #include "config/model.h"
 #include "config/params.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
 
 #define BREAKER_MAX            64
-#define BREAKER_NAME_MAX       24
 #define BREAKER_STATE_SECTION  "breaker-state"
 #define BREAKER_WINDOW_SECTION "breaker-window"
-
-enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 
 enum breaker_outcome {
     BREAKER_SUCCESS,
@@ -35,8 +33,14 @@ enum breaker_grant {
     BREAKER_GRANTED,
     BREAKER_GRANTED_PROBE,
     BREAKER_REFUSED_OPEN,     // open, or half-open with all probe permits out
-    BREAKER_REFUSED_CAPACITY, // never counted against the dependency
+    BREAKER_REFUSED_CAPACITY, // this and all refusals: never counted against the dependency
+    BREAKER_REFUSED_RAMP,     // just closed: not all calls are admitted yet
+    BREAKER_REFUSED_FORCED,   // forced open
 };
+static inline bool breaker_is_refusal(enum breaker_grant grant)
+{
+    return grant > BREAKER_GRANTED_PROBE;
+}
 
 // A definition as it lies in the segment (plain data).
 struct breaker_definition {
@@ -45,14 +49,21 @@ struct breaker_definition {
     uint64_t reset_timeout_ns, reset_timeout_max_ns;
     uint64_t rolling_timeout_ns;
     uint64_t probe_lease_ns;
+    uint64_t permit_lease_ns; // what a process holds that shows no sign of life for so long is lost
+    uint64_t slow_duration_ns; // a longer call is slow
+    uint64_t ramp_ns; // after a recovery the share of calls grows over this time; 0: at once
     uint32_t rolling_buckets;
-    uint32_t error_threshold_percent; // this share or more opens
+    uint32_t error_threshold_percent;
+    uint32_t slow_threshold_percent; // 0: slow calls do not open
+    uint32_t consecutive;            // so many failures in a row open, whatever the volume; 0: off
+    uint32_t trip_exceeds; // 0: a share that reaches its threshold opens; 1: only one above it
     uint32_t volume_threshold;
     uint32_t reset_backoff_percent;
     uint32_t probes;
     uint32_t capacity;
     uint32_t enabled; // 0: grants always, counts nothing
     uint32_t retired; // published by none any more; the name keeps its index and figures
+    uint32_t reserved;
 };
 struct breaker_definition_set {
     uint32_t n;
@@ -89,8 +100,11 @@ struct breaker_permit {
     uint32_t breaker;
     uint32_t generation; // results of an older generation are dropped
     bool probe, held;
-    bool judged; // a probe whose outcome is told; what is held is capacity alone
+    bool judged;    // a probe whose outcome is told; what is held is capacity alone
+    bool has_share; // one of the capacity is held
+    uint32_t share_tag;
     uint64_t start_ns;
+    uint64_t answered_ns; // when the call answered, if that was told (breaker_answered); else 0
 };
 // Grants or refuses. Refused: `ret_retry_ns` (may be NULL) says in how many nanoseconds from now
 // asking again makes sense. A name that was retired by a reload is not guarded: granted.
@@ -101,6 +115,12 @@ enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, ui
 bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
                     enum breaker_outcome outcome, uint64_t now_ns);
 
+// The call has begun to answer: whether it is slow is judged by this moment, not by its end.
+static inline void breaker_answered(struct breaker_permit *permit, uint64_t now_ns)
+{
+    permit->answered_ns = now_ns;
+}
+
 // Tells a probe's outcome before its call ends, so that a long transfer neither keeps the breaker
 // half-open nor outlives its lease: breaker_report() then only gives the capacity back. IGNORED:
 // another call may probe. Of a probe of an older generation nothing is judged, as in
@@ -109,20 +129,6 @@ bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
 bool breaker_judge(struct breaker_view *view, struct breaker_permit *permit,
                    enum breaker_outcome outcome, uint64_t now_ns);
 
-struct breaker_status {
-    char name[BREAKER_NAME_MAX];
-    enum breaker_state state;
-    uint32_t generation;
-    uint32_t reopened;    // failed recoveries in a row
-    uint64_t since_ns;    // of the state
-    uint64_t deadline_ns; // open: when a probe may go; else 0
-    uint32_t in_flight, capacity, probes_out;
-    uint64_t window_successes, window_failures, window_timeouts;
-    uint64_t total_opens; // since the segment was made
-    uint64_t total_successes, total_failures, total_timeouts, total_refused_open,
-        total_refused_capacity;
-    bool retired; // configured no more
-};
 // Any reader (also read-only ones without a slot: `slot` NULL at attach). -ENOENT past the end,
 // -ENODATA for a retired name.
 int breaker_status(struct breaker_view *view, uint32_t index, uint64_t now_ns,
@@ -134,22 +140,28 @@ int breaker_status_of_any(struct breaker_view *view, uint32_t index, uint64_t no
 bool breaker_next(struct breaker_view *view, uint32_t *index, uint64_t now_ns,
                   struct breaker_status *ret_status);
 
-// The last changes of state, for the event stream: none is lost between two looks as long as there
-// were at most BREAKER_HISTORY of them.
-#define BREAKER_HISTORY 8
-struct breaker_transition {
-    uint32_t generation; // the one that began
-    enum breaker_state from, to;
-    uint64_t at_ns;
-    uint64_t successes, failures, timeouts; // closed -> open: what was judged, if still known
-    uint64_t open_for_ns;                   // to open, the newest only: until the deadline
-};
 // Those younger than `since_generation`, oldest first; their number. Any reader.
 size_t breaker_transitions(struct breaker_view *view, uint32_t index, uint32_t since_generation,
                            struct breaker_transition ret_list[BREAKER_HISTORY]);
-// Owner's housekeeping: gives back what dead slots held, expires probe leases. Call every 100 ms.
+// Owner's housekeeping: gives back what dead slots held, and of slots without a heartbeat for the
+// permit lease their share of the capacity; expires probe leases, ends forced states. Call every
+// 100 ms.
 void breaker_reclaim(struct breaker_view *view, uint64_t now_ns);
+// What a rule would have opened while it observes: as a transition to itself with its evidence.
+// False: nothing. Any reader.
+bool breaker_would_open(struct breaker_view *view, uint32_t index,
+                        struct breaker_transition *ret_transition);
 
-extern const char *const breaker_state_names[3]; // "CLOSED", "OPEN", "HALF-OPEN"
+// A person's word: one of the forced states until `until_ns` (0: until breaker_reset), at most
+// BREAKER_FORCE_MAX_NS ahead. Calls under way end as they are; their outcomes no longer count.
+// At its end a forced-open breaker is half-open, any other closed with an empty window.
+// -EINVAL for another state, an end that is past or too far; -ENOENT: no such breaker.
+// One process at a time may call these two (the owner), lest two texts mix.
+#define BREAKER_FORCE_MAX_NS (UINT64_C(366) * 86400 * 1000000000)
+int breaker_force(struct breaker_view *view, uint32_t index, enum breaker_state state,
+                  uint64_t until_ns, const char *author, const char *reason, uint64_t now_ns);
+// Closed with an empty window, from any state.
+int breaker_reset(struct breaker_view *view, uint32_t index, const char *author, const char *reason,
+                  uint64_t now_ns);
 
 #endif

@@ -45,7 +45,7 @@ static void compile_one(const struct breakers_params *params, const char *name,
                         struct breaker_definition *ret_item)
 {
     uint64_t reset_ms = either(overrides->reset_timeout_ms, params->reset_timeout_ms);
-    uint64_t reset_max_ms = params->reset_timeout_max_ms;
+    uint64_t reset_max_ms = either(overrides->reset_timeout_max_ms, params->reset_timeout_max_ms);
     struct breaker_definition item = {
         .timeout_ns = either(overrides->timeout_ms, params->timeout_ms) * NS_PER_MS,
         .reset_timeout_ns = reset_ms * NS_PER_MS,
@@ -54,11 +54,21 @@ static void compile_one(const struct breakers_params *params, const char *name,
         .rolling_timeout_ns =
             either(overrides->rolling_timeout_ms, params->rolling_timeout_ms) * NS_PER_MS,
         .probe_lease_ns = params->probe_lease_ms * NS_PER_MS,
+        .permit_lease_ns = params->permit_lease_ms * NS_PER_MS,
+        .slow_duration_ns =
+            either(overrides->slow_duration_ms, params->slow_duration_ms) * NS_PER_MS,
+        .ramp_ns = either(overrides->ramp_ms, params->ramp_ms) * NS_PER_MS,
         .rolling_buckets = either32(overrides->rolling_buckets, params->rolling_buckets),
         .error_threshold_percent =
             either32(overrides->error_threshold_percent, params->error_threshold_percent),
         .volume_threshold = either32(overrides->volume_threshold, params->volume_threshold),
-        .reset_backoff_percent = (uint32_t)params->reset_backoff_percent,
+        .slow_threshold_percent =
+            either32(overrides->slow_threshold_percent, params->slow_threshold_percent),
+        .consecutive = either32(overrides->consecutive, params->consecutive),
+        .trip_exceeds = overrides->trip_at != 0 ? overrides->trip_at == TRIP_AT_EXCEED
+                                                : TRIP_AT_REACH + params->trip_at == TRIP_AT_EXCEED,
+        .reset_backoff_percent =
+            either32(overrides->reset_backoff_percent, params->reset_backoff_percent),
         .probes = either32(overrides->probes, params->probes),
         .capacity = either32(overrides->capacity, capacity),
         .enabled = params->enabled,
@@ -188,6 +198,11 @@ void definition_clamp(struct breaker_table *table)
         item->reset_timeout_ns = within(item->reset_timeout_ns, 1, item->reset_timeout_max_ns);
         item->rolling_timeout_ns = within(item->rolling_timeout_ns, NS_PER_MS, 3600 * NS_PER_S);
         item->probe_lease_ns = within(item->probe_lease_ns, NS_PER_MS, 3600 * NS_PER_S);
+        item->permit_lease_ns = within(item->permit_lease_ns, NS_PER_MS, 3600 * NS_PER_S);
+        item->slow_duration_ns = within(item->slow_duration_ns, 0, 86400 * NS_PER_S);
+        item->ramp_ns = within(item->ramp_ns, 0, 86400 * NS_PER_S);
+        item->slow_threshold_percent = (uint32_t)within(item->slow_threshold_percent, 0, 100);
+        item->trip_exceeds = item->trip_exceeds != 0;
         item->rolling_buckets = (uint32_t)within(item->rolling_buckets, 1, BREAKER_BUCKETS_MAX);
         item->error_threshold_percent = (uint32_t)within(item->error_threshold_percent, 1, 100);
         item->reset_backoff_percent = (uint32_t)within(item->reset_backoff_percent, 100, 1000);

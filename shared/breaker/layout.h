@@ -13,7 +13,16 @@
 #include "breaker/breaker.h"
 
 #define BREAKER_BUCKETS_MAX 60
-#define BREAKER_KINDS       3 // success, failure, timeout: the counted values of breaker_outcome
+#define BREAKER_KINDS       4 // success, failure, timeout (as breaker_outcome), and slow ones of these
+#define BREAKER_SLOW        3
+#define BREAKER_REFUSALS    4 // open, capacity, ramp, forced
+#define BREAKER_TEXT_WORDS  ((BREAKER_AUTHOR_MAX + BREAKER_REASON_MAX) / 8)
+
+// Why a generation began, tagged with it.
+struct breaker_cell_evidence {
+    _Atomic uint64_t outcomes[BREAKER_KINDS];
+    _Atomic uint64_t rule; // enum breaker_rule, from bit 8 failures in a row
+};
 
 // One breaker as all processes see it. Every transition but `state` itself is written after the CAS
 // that won, each word tagged with the generation it belongs to (tag.h), so that a winner's death
@@ -22,9 +31,12 @@ struct breaker_cell {
     alignas(64) _Atomic uint64_t state; // state.h
     _Atomic uint64_t lease;             // tag: half-open generation, value: ms when probes are lost
     _Atomic uint64_t opens;             // tag: generation last counted, value: how often it opened
-    _Atomic uint64_t evidence[BREAKER_KINDS]; // tag: generation opened by it, value: outcomes
-    uint64_t reserved[2];
+    uint64_t reserved[5];
     alignas(64) _Atomic uint64_t history[BREAKER_HISTORY]; // tag: generation, value: from, to, ms
+    alignas(64) _Atomic uint64_t streak;       // tag: generation, value: failures in a row
+    _Atomic uint64_t text_tag;                 // tag: generation begun by a command, value: 1
+    _Atomic uint64_t text[BREAKER_TEXT_WORDS]; // who and why
+    struct breaker_cell_evidence evidence[BREAKER_HISTORY];
 };
 
 // One published set, by index. A plain array of words: copied by relaxed word, checked by sequence.
@@ -50,17 +62,18 @@ struct breaker_line {
     _Atomic uint64_t probes;            // permit.h
     _Atomic uint64_t window_tag;        // rolling.h: generation and shape of the buckets
     _Atomic uint64_t outcomes[BREAKER_KINDS];
-    _Atomic uint64_t refused_open, refused_capacity;
+    _Atomic uint64_t ignored, probe_grants;
+    _Atomic uint64_t refused[BREAKER_REFUSALS];                   // by enum breaker_grant
     _Atomic uint64_t buckets[BREAKER_BUCKETS_MAX][BREAKER_KINDS]; // {epoch, count}
-    uint64_t reserved[4];
+    uint64_t reserved[3];
 };
 struct breaker_window_section {
     struct breaker_line lines[SLOT_COUNT][BREAKER_MAX];
 };
 
-_Static_assert(sizeof(struct breaker_definition) == 96, "layout of a definition");
-_Static_assert(sizeof(struct breaker_cell) == 128, "a cell is two cache lines");
-_Static_assert(sizeof(struct breaker_line) == 1536, "a line is 24 cache lines");
+_Static_assert(sizeof(struct breaker_definition) == 136, "layout of a definition");
+_Static_assert(sizeof(struct breaker_cell) == 576, "a cell is nine cache lines");
+_Static_assert(sizeof(struct breaker_line) == 2048, "a line is 32 cache lines");
 _Static_assert(sizeof(struct breaker_table_words) == sizeof(struct breaker_table), "same bytes");
 
 #endif

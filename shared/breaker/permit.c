@@ -14,17 +14,6 @@ static uint32_t slots_of(const struct permit_pool *pool)
     return seen < SLOT_COUNT ? (uint32_t)seen : SLOT_COUNT;
 }
 
-// Uses one of the own share; fails when all of it is in use. Others may shrink it meanwhile.
-static bool use_own(const struct permit_pool *pool)
-{
-    _Atomic uint64_t *own = &line_of(pool, pool->slot)->share;
-    uint64_t word = atomic_load_explicit(own, memory_order_relaxed);
-    while (share_used(word) < share_share(word))
-        if (atomic_compare_exchange_weak(own, &word, word + 1))
-            return true;
-    return false;
-}
-
 static uint32_t sum_shares(const struct permit_pool *pool)
 {
     uint32_t sum = 0, n_slots = slots_of(pool);
@@ -39,8 +28,10 @@ static void raise_own(const struct permit_pool *pool, uint32_t by)
     uint64_t word = atomic_load(own), raised;
     do {
         uint32_t share = share_share(word) + by;
-        raised =
-            share_pack(pool->slot_generation, share < 0xffff ? share : 0xffff, share_used(word));
+        uint32_t tag = share_tag_is_of(share_tag(word), pool->slot_generation)
+                           ? share_tag(word)
+                           : share_tag_of(pool->slot_generation);
+        raised = share_pack(tag, share < 0xffff ? share : 0xffff, share_used(word));
     } while (!atomic_compare_exchange_weak(own, &word, raised));
 }
 
@@ -54,7 +45,7 @@ static uint32_t lower(_Atomic uint64_t *share, uint32_t by)
         uint32_t taken = by < unused ? by : unused;
         if (taken == 0)
             return 0;
-        uint64_t lowered = share_pack(share_slot_generation(word), owned - taken, used);
+        uint64_t lowered = share_pack(share_tag(word), owned - taken, used);
         if (atomic_compare_exchange_weak(share, &word, lowered))
             return taken;
     }
@@ -78,7 +69,7 @@ static uint32_t take_from_others(const struct permit_pool *pool)
     return 0;
 }
 
-static bool take_more(const struct permit_pool *pool, uint32_t capacity)
+static bool take_more(const struct permit_pool *pool, uint32_t capacity, uint32_t *ret_tag)
 {
     _Atomic uint64_t *own = &line_of(pool, pool->slot)->share;
     for (int i = 0; i < TRIES; i++) {
@@ -91,24 +82,16 @@ static bool take_more(const struct permit_pool *pool, uint32_t capacity)
         sum = sum_shares(pool); // after the raise: of two who raise at once, one sees both
         if (sum > capacity)
             lower(own, sum - capacity);
-        if (use_own(pool))
+        if (permit_use_own(own, ret_tag))
             return true;
     }
     return false;
 }
 
-bool permit_take(const struct permit_pool *pool, uint32_t capacity)
+bool permit_take(const struct permit_pool *pool, uint32_t capacity, uint32_t *ret_tag)
 {
-    return use_own(pool) || take_more(pool, capacity);
-}
-
-void permit_give_back(const struct permit_pool *pool)
-{
-    _Atomic uint64_t *own = &line_of(pool, pool->slot)->share;
-    uint64_t word = atomic_load_explicit(own, memory_order_relaxed);
-    while (share_used(word) > 0)
-        if (atomic_compare_exchange_weak(own, &word, word - 1))
-            return;
+    return permit_use_own(&line_of(pool, pool->slot)->share, ret_tag) ||
+           take_more(pool, capacity, ret_tag);
 }
 
 void permit_trim(const struct permit_pool *pool)

@@ -7,11 +7,6 @@
 enum breaker_grant refuse_open(struct breaker_view *view, uint32_t index, uint64_t word,
                                uint64_t now_ns, uint64_t *ret_retry_ns)
 {
-    struct breaker_line *line = view_line(view, index);
-    uint64_t n = atomic_load_explicit(&line->refused_open, memory_order_relaxed);
-    atomic_store_explicit(&line->refused_open, n + 1, memory_order_relaxed);
-    if (ret_retry_ns == NULL)
-        return BREAKER_REFUSED_OPEN;
     uint64_t until_ns = state_deadline_ns(word, now_ns);
     if (state_kind(word) == BREAKER_HALF_OPEN) {
         // The probes that are out decide soon: they have begun to answer in the call's timeout.
@@ -21,8 +16,17 @@ enum breaker_grant refuse_open(struct breaker_view *view, uint32_t index, uint64
             until_ns > decided_ns)
             until_ns = decided_ns;
     }
-    *ret_retry_ns = until_ns > now_ns ? until_ns - now_ns : 1;
-    return BREAKER_REFUSED_OPEN;
+    uint64_t retry_ns = until_ns > now_ns ? until_ns - now_ns : 1;
+    return refuse(view, index, BREAKER_REFUSED_OPEN, retry_ns, ret_retry_ns);
+}
+
+static enum breaker_grant refuse_forced(struct breaker_view *view, uint32_t index, uint64_t word,
+                                        uint64_t now_ns, uint64_t *ret_retry_ns)
+{
+    uint64_t end_ns = state_deadline_ns(word, now_ns);
+    uint64_t retry_ns =
+        end_ns > now_ns ? end_ns - now_ns : view->table.items[index].reset_timeout_ns;
+    return refuse(view, index, BREAKER_REFUSED_FORCED, retry_ns, ret_retry_ns);
 }
 
 static bool may_probe(const struct breaker_view *view, uint32_t index, uint64_t word,
@@ -47,41 +51,72 @@ static bool grant_probe(struct breaker_view *view, uint32_t index, uint64_t word
     if (!transition_make(view, index, word, next, NULL, now_ns))
         return false;
     permit_note_probe(&pool, generation);
+    line_count(&view_line(view, index)->probe_grants);
     permit->generation = generation;
     permit->probe = permit->held = true;
     return true;
 }
 
-// Capacity comes first: a probe that finds none is refused and nothing has changed.
-enum breaker_grant probe_acquire(struct breaker_view *view, uint32_t index, uint64_t now_ns,
-                                 struct breaker_permit *permit, uint64_t *ret_retry_ns)
+static enum breaker_grant grant_call(struct breaker_permit *permit, uint64_t word)
 {
-    struct permit_pool pool = view_pool(view, index);
-    bool has_capacity = false;
-    for (;;) {
-        uint64_t word = transition_settle(view, index, now_ns);
-        bool is_closed = state_kind(word) == BREAKER_CLOSED;
-        if (!is_closed && !may_probe(view, index, word, now_ns)) {
-            if (has_capacity)
-                permit_give_back(&pool);
-            return refuse_open(view, index, word, now_ns, ret_retry_ns);
-        }
-        if (!has_capacity && !capacity_take(view, index, now_ns))
-            return refuse_capacity(view, index, ret_retry_ns);
-        has_capacity = true;
-        if (is_closed) {
-            permit->generation = state_generation(word);
-            permit->held = true;
-            return BREAKER_GRANTED;
-        }
-        if (grant_probe(view, index, word, now_ns, permit))
-            return BREAKER_GRANTED_PROBE;
+    permit->generation = state_generation(word);
+    permit->held = true;
+    return BREAKER_GRANTED;
+}
+
+// Grants or refuses by `word`, or says that it changed meanwhile (false). Capacity comes before a
+// probe and behind the ramp: who finds none is refused and nothing has changed.
+static bool acquire_by(struct breaker_view *view, uint32_t index, uint64_t word, uint64_t now_ns,
+                       struct breaker_permit *permit, uint64_t *ret_retry_ns,
+                       enum breaker_grant *ret_grant)
+{
+    enum breaker_state state = state_shown(word);
+    *ret_grant = BREAKER_GRANTED;
+    if (state == BREAKER_DISABLED)
+        return true;
+    if (state == BREAKER_FORCED_OPEN) {
+        *ret_grant = refuse_forced(view, index, word, now_ns, ret_retry_ns);
+        return true;
     }
+    bool is_closed = state == BREAKER_CLOSED || state == BREAKER_FORCED_CLOSED;
+    if (!breaker_is_forced(state) && !is_closed && !may_probe(view, index, word, now_ns)) {
+        *ret_grant = refuse_open(view, index, word, now_ns, ret_retry_ns);
+        return true;
+    }
+    if (state_is_ramping(word) && !ramp_admits(view, index, word, now_ns)) {
+        *ret_grant = refuse(view, index, BREAKER_REFUSED_RAMP, CAPACITY_RETRY_NS, ret_retry_ns);
+        return true;
+    }
+    if (!capacity_take(view, index, now_ns, permit)) {
+        *ret_grant = refuse(view, index, BREAKER_REFUSED_CAPACITY, CAPACITY_RETRY_NS, ret_retry_ns);
+        if (state == BREAKER_OBSERVE) // it would have been refused
+            *ret_grant = grant_call(permit, word);
+        return true;
+    }
+    if (is_closed || state == BREAKER_OBSERVE) {
+        *ret_grant = grant_call(permit, word);
+        return true;
+    }
+    *ret_grant = BREAKER_GRANTED_PROBE;
+    return grant_probe(view, index, word, now_ns, permit);
+}
+
+enum breaker_grant acquire_not_closed(struct breaker_view *view, uint32_t index, uint64_t now_ns,
+                                      struct breaker_permit *permit, uint64_t *ret_retry_ns)
+{
+    enum breaker_grant grant;
+    uint64_t word;
+    do
+        word = transition_settle(view, index, now_ns);
+    while (!acquire_by(view, index, word, now_ns, permit, ret_retry_ns, &grant));
+    if (!permit->held)
+        capacity_give_back(view, permit);
+    return grant;
 }
 
 // One CAS of a half-open word of that generation; false when that generation is over.
 bool probe_report(struct breaker_view *view, const struct breaker_permit *permit,
-                  enum breaker_outcome outcome, uint64_t now_ns)
+                  enum breaker_outcome outcome, bool slow, uint64_t now_ns)
 {
     struct permit_pool pool = view_pool(view, permit->breaker);
     permit_strike_probe(&pool, permit->generation);
@@ -95,10 +130,16 @@ bool probe_report(struct breaker_view *view, const struct breaker_permit *permit
         uint64_t word = atomic_load(&cell->state);
         if (state_kind(word) != BREAKER_HALF_OPEN || state_generation(word) != permit->generation)
             return false;
-        uint64_t next =
-            state_probe_result(word, outcome == BREAKER_SUCCESS, definition, view->seed, now_ns);
-        if (transition_make(view, permit->breaker, word, next, NULL, now_ns))
-            return state_generation(next) != permit->generation;
+        bool success = outcome == BREAKER_SUCCESS;
+        uint64_t next = state_probe_result(word, success, slow, definition, view->seed, now_ns);
+        struct cell_evidence evidence = {.rule = BREAKER_RULE_PROBES,
+                                         .counts.n = {state_probes_succeeded(word) + success,
+                                                      state_probes_failed(word) + !success, 0,
+                                                      state_probes_slow(word) + slow}};
+        bool is_decided = state_generation(next) != permit->generation;
+        if (transition_make(view, permit->breaker, word, next, is_decided ? &evidence : NULL,
+                            now_ns))
+            return is_decided;
     }
 }
 

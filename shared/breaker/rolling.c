@@ -1,5 +1,6 @@
 #include "breaker/rolling.h"
 
+#include "breaker/state.h"
 #include "breaker/tag.h"
 
 #define HASH_MULTIPLIER UINT64_C(0x9e3779b97f4a7c15) // Fibonacci hashing: 2^64 / golden ratio
@@ -43,18 +44,24 @@ static void move_cursor(struct breaker_line *line, struct rolling_cursor *cursor
                                       .bucket = (uint32_t)(epoch % shape->buckets)};
 }
 
+static void add_one(_Atomic uint64_t *word, uint32_t epoch)
+{
+    uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+    uint32_t count = old >> 32 == epoch ? (uint32_t)old : 0;
+    count += count < UINT32_MAX;
+    atomic_store_explicit(word, bucket_word(epoch, count), memory_order_release);
+}
+
 void rolling_add(struct breaker_line *line, struct rolling_cursor *cursor,
                  const struct rolling_shape *shape, uint32_t generation,
-                 enum breaker_outcome outcome, uint64_t now_ns)
+                 enum breaker_outcome outcome, bool slow, uint64_t now_ns)
 {
     uint64_t tag = line_tag(shape, generation);
     if (cursor->tag != tag || now_ns >= cursor->end_ns)
         move_cursor(line, cursor, shape, tag, now_ns);
-    _Atomic uint64_t *word = &line->buckets[cursor->bucket][outcome];
-    uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
-    uint32_t count = old >> 32 == cursor->epoch ? (uint32_t)old : 0;
-    count += count < UINT32_MAX;
-    atomic_store_explicit(word, bucket_word(cursor->epoch, count), memory_order_release);
+    add_one(&line->buckets[cursor->bucket][outcome], cursor->epoch);
+    if (slow)
+        add_one(&line->buckets[cursor->bucket][BREAKER_SLOW], cursor->epoch);
 }
 
 void rolling_sum(const struct breaker_line *line, const struct rolling_shape *shape,
@@ -74,14 +81,24 @@ void rolling_sum(const struct breaker_line *line, const struct rolling_shape *sh
         }
 }
 
-enum rolling_verdict rolling_judge(const struct rolling_counts *counts,
-                                   const struct breaker_definition *definition)
+enum rolling_verdict rolling_judge(const struct rolling_counts *counts, uint64_t streak,
+                                   const struct breaker_definition *definition,
+                                   enum breaker_rule *ret_rule)
 {
     uint64_t bad = counts->n[BREAKER_FAILURE] + counts->n[BREAKER_TIMEOUT];
     uint64_t volume = bad + counts->n[BREAKER_SUCCESS];
     uint64_t least = definition->volume_threshold;
     uint64_t judged = volume < least ? least : volume;
-    if (bad == 0 || bad * 100 < definition->error_threshold_percent * judged)
+    if (definition->consecutive > 0 && streak >= definition->consecutive) {
+        *ret_rule = BREAKER_RULE_CONSECUTIVE;
+        return ROLLING_TRIP;
+    }
+    if (state_share_opens(bad, judged, definition->error_threshold_percent, definition))
+        *ret_rule = BREAKER_RULE_ERROR_RATE;
+    else if (state_share_opens(counts->n[BREAKER_SLOW], judged, definition->slow_threshold_percent,
+                               definition))
+        *ret_rule = BREAKER_RULE_SLOW_RATE;
+    else
         return ROLLING_GOOD;
     return volume < least ? ROLLING_WAIT : ROLLING_TRIP;
 }

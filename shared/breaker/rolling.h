@@ -24,19 +24,21 @@ struct rolling_cursor {
 // Adds one outcome to the process's own line; empties it first if it carries another tag.
 void rolling_add(struct breaker_line *line, struct rolling_cursor *cursor,
                  const struct rolling_shape *shape, uint32_t generation,
-                 enum breaker_outcome outcome, uint64_t now_ns);
+                 enum breaker_outcome outcome, bool slow, uint64_t now_ns);
 
 struct rolling_counts {
-    uint64_t n[BREAKER_KINDS]; // by enum breaker_outcome
+    uint64_t n[BREAKER_KINDS]; // by enum breaker_outcome, and BREAKER_SLOW
 };
 // Adds what the line has counted in the window that ends now. Between N-1 and N intervals long.
 void rolling_sum(const struct breaker_line *line, const struct rolling_shape *shape,
                  uint32_t generation, uint64_t now_ns, struct rolling_counts *counts);
 
-// What the counts say. WAIT: below the volume, but with so many failures that successes alone may
-// bring it to a volume that trips; the one that first reaches it must look.
+// What the counts and the failures in a row say: any one rule trips, the first is named. WAIT:
+// below the volume, but with so many failures or slow calls that successes alone may bring it to a
+// volume that trips; the one that first reaches it must look.
 enum rolling_verdict { ROLLING_GOOD, ROLLING_WAIT, ROLLING_TRIP };
-enum rolling_verdict rolling_judge(const struct rolling_counts *counts,
-                                   const struct breaker_definition *definition);
+enum rolling_verdict rolling_judge(const struct rolling_counts *counts, uint64_t streak,
+                                   const struct breaker_definition *definition,
+                                   enum breaker_rule *ret_rule);
 
 #endif

@@ -6,16 +6,30 @@
 #include "breaker/tag.h"
 #include "breaker/view.h"
 
-const char *const breaker_state_names[3] = {"CLOSED", "OPEN", "HALF-OPEN"};
+const char *const breaker_state_names[BREAKER_STATES] = {
+    "CLOSED", "OPEN", "HALF-OPEN", "FORCED-OPEN", "FORCED-CLOSED", "DISABLED", "OBSERVE-ONLY"};
+const char *const breaker_rule_names[BREAKER_RULES] = {
+    "", "error-rate", "slow-rate", "consecutive", "probes", "probes-expired", "command"};
 
 static void add_totals(const struct breaker_line *line, struct breaker_status *status)
 {
-    status->total_successes += atomic_load_explicit(&line->outcomes[0], memory_order_relaxed);
-    status->total_failures += atomic_load_explicit(&line->outcomes[1], memory_order_relaxed);
-    status->total_timeouts += atomic_load_explicit(&line->outcomes[2], memory_order_relaxed);
-    status->total_refused_open += atomic_load_explicit(&line->refused_open, memory_order_relaxed);
-    status->total_refused_capacity +=
-        atomic_load_explicit(&line->refused_capacity, memory_order_relaxed);
+    const struct {
+        uint64_t *total;
+        const _Atomic uint64_t *word;
+    } parts[] = {
+        {&status->total_successes, &line->outcomes[BREAKER_SUCCESS]},
+        {&status->total_failures, &line->outcomes[BREAKER_FAILURE]},
+        {&status->total_timeouts, &line->outcomes[BREAKER_TIMEOUT]},
+        {&status->total_slow, &line->outcomes[BREAKER_SLOW]},
+        {&status->total_ignored, &line->ignored},
+        {&status->total_probes, &line->probe_grants},
+        {&status->total_refused_open, &line->refused[0]},
+        {&status->total_refused_capacity, &line->refused[1]},
+        {&status->total_refused_ramp, &line->refused[2]},
+        {&status->total_refused_forced, &line->refused[3]},
+    };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        *parts[i].total += atomic_load_explicit(parts[i].word, memory_order_relaxed);
 }
 
 static uint64_t since_ns(const struct breaker_view *view, const struct breaker_cell *cell,
@@ -37,11 +51,10 @@ int breaker_status_of_any(struct breaker_view *view, uint32_t index, uint64_t no
     const struct breaker_definition *definition = &view->table.items[index];
     struct breaker_cell *cell = &view->state->cells[index];
     uint64_t word = atomic_load(&cell->state);
-    uint32_t kind = state_kind(word);
     struct permit_pool pool = view_pool(view, index);
     struct rolling_counts counts = view_sum(view, index, state_generation(word), now_ns);
     struct breaker_status status = {
-        .state = kind <= BREAKER_HALF_OPEN ? (enum breaker_state)kind : BREAKER_CLOSED,
+        .state = state_shown(word),
         .generation = state_generation(word),
         .reopened = state_reopened(word),
         .since_ns = since_ns(view, cell, word, now_ns),
@@ -52,10 +65,14 @@ int breaker_status_of_any(struct breaker_view *view, uint32_t index, uint64_t no
         .window_successes = counts.n[BREAKER_SUCCESS],
         .window_failures = counts.n[BREAKER_FAILURE],
         .window_timeouts = counts.n[BREAKER_TIMEOUT],
+        .window_slow = counts.n[BREAKER_SLOW],
+        .would_open = state_would_open(word),
+        .consecutive = (uint32_t)cell_streak(cell, state_generation(word)),
         .total_opens = cell_opens(cell, word),
         .retired = definition->retired,
     };
     memcpy(status.name, definition->name, sizeof(status.name));
+    cell_read_text(cell, state_generation(word), status.author, status.reason);
     uint32_t n_slots = view_slots(view);
     for (uint32_t slot = 0; slot < n_slots; slot++)
         add_totals(&view->window->lines[slot][index], &status);
@@ -83,14 +100,34 @@ bool breaker_next(struct breaker_view *view, uint32_t *index, uint64_t now_ns,
 
 static void add_evidence(const struct breaker_cell *cell, struct breaker_transition *transition)
 {
-    uint64_t seen[BREAKER_KINDS];
-    for (int kind = 0; kind < BREAKER_KINDS; kind++) {
-        uint64_t word = atomic_load(&cell->evidence[kind]);
-        seen[kind] = tag_generation(word) == transition->generation ? tag_value(word) : 0;
-    }
-    transition->successes = seen[BREAKER_SUCCESS];
-    transition->failures = seen[BREAKER_FAILURE];
-    transition->timeouts = seen[BREAKER_TIMEOUT];
+    struct cell_evidence evidence;
+    if (!cell_has_evidence(cell, transition->generation, &evidence))
+        return;
+    transition->rule = evidence.rule;
+    transition->successes = evidence.counts.n[BREAKER_SUCCESS];
+    transition->failures = evidence.counts.n[BREAKER_FAILURE];
+    transition->timeouts = evidence.counts.n[BREAKER_TIMEOUT];
+    transition->slow = evidence.counts.n[BREAKER_SLOW];
+    transition->consecutive = evidence.streak;
+    if (evidence.rule == BREAKER_RULE_COMMAND)
+        cell_read_text(cell, transition->generation, transition->author, transition->reason);
+}
+
+bool breaker_would_open(struct breaker_view *view, uint32_t index,
+                        struct breaker_transition *ret_transition)
+{
+    view_refresh_if_new(view);
+    if (index >= view->table.n)
+        return false;
+    const struct breaker_cell *cell = &view->state->cells[index];
+    uint64_t word = atomic_load(&cell->state);
+    if (!state_would_open(word))
+        return false;
+    struct breaker_transition transition = {
+        .generation = state_generation(word), .from = BREAKER_OBSERVE, .to = BREAKER_OBSERVE};
+    add_evidence(cell, &transition);
+    *ret_transition = transition;
+    return true;
 }
 
 size_t breaker_transitions(struct breaker_view *view, uint32_t index, uint32_t since_generation,
@@ -107,13 +144,14 @@ size_t breaker_transitions(struct breaker_view *view, uint32_t index, uint32_t s
     for (uint32_t ago = missed < BREAKER_HISTORY ? missed : BREAKER_HISTORY; ago-- > 0;) {
         uint32_t generation = (newest - ago) & GENERATION_MASK;
         struct cell_entry entry;
-        if (!cell_entry_at(cell, generation, &entry) || entry.from == entry.to)
+        // Half-open that went on after lost probes is no change to anyone.
+        if (!cell_entry_at(cell, generation, &entry) ||
+            (entry.to == BREAKER_HALF_OPEN && entry.from == BREAKER_HALF_OPEN))
             continue;
         struct breaker_transition *transition = &ret_list[n++];
         *transition = (struct breaker_transition){
             .generation = generation, .from = entry.from, .to = entry.to, .at_ns = entry.at_ns};
-        if (entry.to == BREAKER_OPEN)
-            add_evidence(cell, transition);
+        add_evidence(cell, transition);
         uint64_t deadline_ns = state_deadline_ns(word, entry.at_ns);
         if (generation == newest && deadline_ns > entry.at_ns)
             transition->open_for_ns = deadline_ns - entry.at_ns;

@@ -217,8 +217,10 @@ struct config_field config_field_at(size_t i)
     struct config_field field = fields[i];
     if (field.like) {
         const struct param_row *row = find_param(field.like);
-        ASSERT(row && row->type == PARAM_TYPE_UINT);
-        field.min = row->min;
+        ASSERT(row && (row->type == PARAM_TYPE_UINT || row->type == PARAM_TYPE_ENUM));
+        field.type = row->type == PARAM_TYPE_ENUM ? FIELD_ENUM : FIELD_UINT;
+        field.choices = row->choices;
+        field.min = row->min > 0 ? row->min : 1; // 0 in the struct: the file is silent
         field.max = row->max;
         field.unit = row->unit;
         field.help = row->help;

@@ -74,8 +74,11 @@ struct config_endpoint {
 };
 
 struct config_breaker { // 0 / unset fields take CB_*
-    uint64_t timeout_ms, reset_timeout_ms, rolling_timeout_ms;
-    uint32_t error_threshold_percent, volume_threshold, rolling_buckets, capacity, probes;
+    uint64_t timeout_ms, reset_timeout_ms, reset_timeout_max_ms, rolling_timeout_ms;
+    uint64_t slow_duration_ms, ramp_ms;
+    uint32_t error_threshold_percent, slow_threshold_percent, consecutive, volume_threshold;
+    uint32_t rolling_buckets, capacity, probes, reset_backoff_percent;
+    enum { TRIP_AT_REACH = 1, TRIP_AT_EXCEED } trip_at;
 };
 
 struct config_upstream {

@@ -16,7 +16,7 @@ static const struct metric_def defs[N_METRICS] = {
 
 // Each series of one breaker: its metric, the second label, and where its value stands. The states
 // are the first ones: 1 for the state it is in.
-enum { N_STATES = 3, N_SERIES = N_STATES + 9 };
+enum { N_SERIES = BREAKER_STATES + 15 };
 static const struct {
     int def;
     const char *label, *value;
@@ -25,19 +25,29 @@ static const struct {
     {METRIC_INDEX_state, "state", "CLOSED", 0, 0},
     {METRIC_INDEX_state, "state", "OPEN", 0, 0},
     {METRIC_INDEX_state, "state", "HALF-OPEN", 0, 0},
+    {METRIC_INDEX_state, "state", "FORCED-OPEN", 0, 0},
+    {METRIC_INDEX_state, "state", "FORCED-CLOSED", 0, 0},
+    {METRIC_INDEX_state, "state", "DISABLED", 0, 0},
+    {METRIC_INDEX_state, "state", "OBSERVE-ONLY", 0, 0},
 #define SERIES(field_, label_, value_, member_)                                                    \
     {                                                                                              \
         METRIC_INDEX_##field_, label_, value_, offsetof(struct breaker_status, member_),           \
             sizeof(((struct breaker_status *)NULL)->member_)                                       \
     }
     SERIES(in_flight, NULL, NULL, in_flight),
+    SERIES(probes_out, NULL, NULL, probes_out),
     SERIES(capacity, NULL, NULL, capacity),
     SERIES(failures, NULL, NULL, total_failures), // and the timeouts
     SERIES(calls, "outcome", "success", total_successes),
     SERIES(calls, "outcome", "failure", total_failures),
     SERIES(calls, "outcome", "timeout", total_timeouts),
+    SERIES(calls, "outcome", "ignored", total_ignored),
+    SERIES(slow, NULL, NULL, total_slow),
+    SERIES(probes, NULL, NULL, total_probes),
     SERIES(refusals, "reason", "open", total_refused_open),
     SERIES(refusals, "reason", "capacity", total_refused_capacity),
+    SERIES(refusals, "reason", "ramp", total_refused_ramp),
+    SERIES(refusals, "reason", "forced", total_refused_forced),
     SERIES(opens, NULL, NULL, total_opens),
 #undef SERIES
 };
@@ -46,7 +56,7 @@ static uint64_t value_of(const struct breaker_status *status, int i)
 {
     uint32_t small = 0;
     uint64_t value = 0;
-    if (i < N_STATES)
+    if (i < BREAKER_STATES)
         return !status->retired && (int)status->state == i;
     if (status->retired && metric_is_gauge(defs[series[i].def].kind))
         return 0;

@@ -67,6 +67,7 @@ static inline struct process process_start(const char *instance)
 {
     struct process process = {.segment = fixture_open(false)};
     ASSERT(slot_acquire(process.segment, "api-front", instance, &process.slot) == 0);
+    slot_heartbeat(process.slot, UINT64_MAX); // never silent, whatever the test's time
     ASSERT(breaker_attach(process.segment, process.slot, &process.view) == 0);
     return process;
 }
@@ -96,6 +97,7 @@ static inline struct breaker_definition definition_named(const char *name)
                                             .reset_timeout_max_ns = 60 * S,
                                             .rolling_timeout_ns = 10 * S,
                                             .probe_lease_ns = 15 * S,
+                                            .permit_lease_ns = 10 * S,
                                             .rolling_buckets = 10,
                                             .error_threshold_percent = 50,
                                             .volume_threshold = 4,

@@ -28,10 +28,24 @@ static struct permit_pool pool_of(uint32_t slot)
                                 .slots_seen = &slots_seen};
 }
 
+static bool take(const struct permit_pool *pool, uint32_t capacity)
+{
+    uint32_t tag;
+    if (!permit_take(pool, capacity, &tag))
+        return false;
+    cr_assert_eq(tag, share_tag_of(pool->slot_generation));
+    return true;
+}
+
+static void give_back(const struct permit_pool *pool)
+{
+    permit_give_back(&window->lines[pool->slot][3].share, share_tag_of(pool->slot_generation));
+}
+
 static int take_all(const struct permit_pool *pool, uint32_t capacity)
 {
     int n = 0;
-    while (n < 100000 && permit_take(pool, capacity))
+    while (n < 100000 && take(pool, capacity))
         n++;
     return n;
 }
@@ -43,7 +57,7 @@ Test(permit, one_process_alone_gets_all_of_it)
         cr_assert_eq(take_all(&a, capacity), (int)capacity);
         cr_assert_eq(permit_in_flight(&a), capacity);
         for (uint32_t i = 0; i < capacity; i++)
-            permit_give_back(&a);
+            give_back(&a);
         permit_trim(&a);
     }
     cr_assert_eq(take_all(&a, 65535), 65535);
@@ -53,13 +67,13 @@ Test(permit, what_one_does_not_use_others_get_to_the_last)
 {
     struct permit_pool a = pool_of(0), b = pool_of(2);
     cr_assert_eq(take_all(&a, 10), 10);
-    cr_assert(!permit_take(&b, 10));
-    permit_give_back(&a); // a keeps the share, unused
-    cr_assert(permit_take(&b, 10));
-    cr_assert(!permit_take(&b, 10));
-    cr_assert(!permit_take(&a, 10));
+    cr_assert(!take(&b, 10));
+    give_back(&a); // a keeps the share, unused
+    cr_assert(take(&b, 10));
+    cr_assert(!take(&b, 10));
+    cr_assert(!take(&a, 10));
     for (int i = 0; i < 9; i++)
-        permit_give_back(&a);
+        give_back(&a);
     cr_assert_eq(take_all(&b, 10), 9);
     cr_assert_eq(permit_in_flight(&b), 10);
 }
@@ -68,14 +82,14 @@ Test(permit, capacity_one_wanders)
 {
     struct permit_pool a = pool_of(0), b = pool_of(1), c = pool_of(3);
     for (int i = 0; i < 5; i++) {
-        cr_assert(permit_take(&a, 1));
-        cr_assert(!permit_take(&b, 1));
-        permit_give_back(&a);
-        cr_assert(permit_take(&b, 1));
-        cr_assert(!permit_take(&c, 1));
-        permit_give_back(&b);
-        cr_assert(permit_take(&c, 1));
-        permit_give_back(&c);
+        cr_assert(take(&a, 1));
+        cr_assert(!take(&b, 1));
+        give_back(&a);
+        cr_assert(take(&b, 1));
+        cr_assert(!take(&c, 1));
+        give_back(&b);
+        cr_assert(take(&c, 1));
+        give_back(&c);
     }
 }
 
@@ -85,10 +99,10 @@ Test(permit, a_process_that_comes_later_counts)
     struct permit_pool a = pool_of(0), late = pool_of(7);
     cr_assert_eq(take_all(&a, 5), 5);
     atomic_store(&slots_seen, 8);
-    cr_assert(!permit_take(&late, 5));
-    permit_give_back(&a);
-    cr_assert(permit_take(&late, 5));
-    cr_assert(!permit_take(&a, 5));
+    cr_assert(!take(&late, 5));
+    give_back(&a);
+    cr_assert(take(&late, 5));
+    cr_assert(!take(&a, 5));
 }
 
 Test(permit, a_lowered_capacity_holds_once_calls_have_ended)
@@ -96,20 +110,20 @@ Test(permit, a_lowered_capacity_holds_once_calls_have_ended)
     struct permit_pool a = pool_of(0), b = pool_of(1);
     cr_assert_eq(take_all(&a, 6), 6);
     permit_trim(&a); // as a refresh of the definitions does
-    cr_assert(!permit_take(&b, 4));
+    cr_assert(!take(&b, 4));
     for (int i = 0; i < 3; i++) {
-        permit_give_back(&a);
+        give_back(&a);
         permit_trim(&a);
     }
-    cr_assert(permit_take(&b, 4));
-    cr_assert(!permit_take(&b, 4));
-    cr_assert(!permit_take(&a, 4));
+    cr_assert(take(&b, 4));
+    cr_assert(!take(&b, 4));
+    cr_assert(!take(&a, 4));
 }
 
 Test(permit, giving_back_what_is_not_held_changes_nothing)
 {
     struct permit_pool a = pool_of(0);
-    permit_give_back(&a);
+    give_back(&a);
     cr_assert_eq(permit_in_flight(&a), 0);
     cr_assert_eq(take_all(&a, 3), 3);
 }
@@ -124,17 +138,37 @@ Test(permit, random_walk_of_four_stays_within)
         x = x * 6364136223846793005ULL + 1442695040888963407ULL;
         uint32_t who = (uint32_t)(x >> 62), capacity = 7;
         if (x >> 40 & 1) {
-            bool got = permit_take(&pools[who], capacity);
+            bool got = take(&pools[who], capacity);
             cr_assert_eq(got, total < capacity); // nobody races here: exact both ways
             held[who] += got;
             total += got;
         } else if (held[who] > 0) {
-            permit_give_back(&pools[who]);
+            give_back(&pools[who]);
             held[who]--;
             total--;
         }
         cr_assert_eq(permit_in_flight(&pools[0]), total);
     }
+}
+
+// A holder who was given up for dead goes on: what he gives back now was taken away already.
+Test(permit, a_share_that_was_taken_away_is_not_given_back_twice)
+{
+    struct permit_pool a = pool_of(0), b = pool_of(1);
+    _Atomic uint64_t *word = &window->lines[0][3].share;
+    cr_assert_eq(take_all(&a, 3), 3);
+    atomic_store(word, share_taken_away(atomic_load(word)));
+    cr_assert_eq(permit_in_flight(&a), 0);
+    cr_assert_eq(take_all(&b, 3), 3);
+    give_back(&b);
+    uint32_t tag;
+    cr_assert(permit_take(&a, 3, &tag)); // his own again, under another tag
+    cr_assert_neq(tag, share_tag_of(a.slot_generation));
+    cr_assert(share_tag_is_of(tag, a.slot_generation));
+    give_back(&a); // one of the old three
+    cr_assert_eq(permit_in_flight(&a), 3);
+    permit_give_back(word, tag);
+    cr_assert_eq(permit_in_flight(&a), 2);
 }
 
 Test(permit, probes_are_noted_by_generation)

@@ -27,7 +27,7 @@ static uint64_t sum(uint32_t generation, enum breaker_outcome outcome, uint64_t 
 
 static void add(uint32_t generation, enum breaker_outcome outcome, uint64_t now_ns)
 {
-    rolling_add(&line, &cursor, &shape, generation, outcome, now_ns);
+    rolling_add(&line, &cursor, &shape, generation, outcome, false, now_ns);
 }
 
 Test(rolling, a_zeroed_line_counts_nothing)
@@ -129,7 +129,10 @@ Test(rolling, agrees_with_an_exact_log)
 static enum rolling_verdict judge(uint64_t successes, uint64_t failures, uint64_t timeouts)
 {
     struct rolling_counts counts = {.n = {successes, failures, timeouts}};
-    return rolling_judge(&counts, &definition);
+    enum breaker_rule rule = BREAKER_RULE_NONE;
+    enum rolling_verdict verdict = rolling_judge(&counts, 0, &definition, &rule);
+    cr_assert_eq(rule, verdict == ROLLING_GOOD ? BREAKER_RULE_NONE : BREAKER_RULE_ERROR_RATE);
+    return verdict;
 }
 
 Test(rolling, judges_by_rate_and_volume)
@@ -143,4 +146,25 @@ Test(rolling, judges_by_rate_and_volume)
     cr_assert_eq(judge(0, 3, 0), ROLLING_WAIT); // below the volume
     cr_assert_eq(judge(0, 1, 0), ROLLING_GOOD); // one of the four needed is under 50 %
     cr_assert_eq(judge(1, 1, 1), ROLLING_WAIT); // one success more makes 2 of 4
+}
+
+static enum breaker_rule rule_of(uint64_t successes, uint64_t failures, uint64_t slow,
+                                 uint64_t streak)
+{
+    struct rolling_counts counts = {.n = {successes, failures, 0, slow}};
+    enum breaker_rule rule = BREAKER_RULE_NONE;
+    return rolling_judge(&counts, streak, &definition, &rule) == ROLLING_TRIP ? rule
+                                                                              : BREAKER_RULE_NONE;
+}
+
+Test(rolling, any_rule_trips_and_the_rest_are_off_unless_set)
+{
+    cr_assert_eq(rule_of(10, 0, 10, 100), BREAKER_RULE_NONE);
+    definition.slow_threshold_percent = 40;
+    definition.consecutive = 3;
+    cr_assert_eq(rule_of(10, 0, 3, 2), BREAKER_RULE_NONE);
+    cr_assert_eq(rule_of(10, 0, 4, 2), BREAKER_RULE_SLOW_RATE);
+    cr_assert_eq(rule_of(2, 0, 2, 0), BREAKER_RULE_NONE);        // the volume holds here, too
+    cr_assert_eq(rule_of(0, 3, 0, 3), BREAKER_RULE_CONSECUTIVE); // but not for a row
+    cr_assert_eq(rule_of(5, 5, 5, 1), BREAKER_RULE_ERROR_RATE);
 }

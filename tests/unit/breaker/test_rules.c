@@ -346,13 +346,13 @@ Test(rules, success_closes_with_an_empty_window)
     cr_assert(call(&other, BREAKER_SUCCESS, due_ns));
     struct breaker_status status = status_of(&front, 0, due_ns);
     cr_assert_eq(status.state, BREAKER_CLOSED);
-    cr_assert_eq(status.reopened, 0);
+    cr_assert_eq(status.reopened, 1); // not forgotten at once: see growth_is_remembered
     cr_assert_eq(status.window_failures + status.window_timeouts + status.window_successes, 0);
     calls(&front, 3, BREAKER_FAILURE, due_ns);
     cr_assert_eq(state_of(&front, due_ns), BREAKER_CLOSED); // old failures do not help these
     call(&front, BREAKER_FAILURE, due_ns);
     cr_assert_eq(state_of(&front, due_ns), BREAKER_OPEN);
-    cr_assert_eq(status_of(&front, 0, due_ns).deadline_ns, due_ns + 5 * S); // from the start
+    cr_assert_geq(status_of(&front, 0, due_ns).deadline_ns, due_ns + 7500 * MS);
 }
 
 // Open refuses and counts; the first who asks at the deadline becomes the probe.

@@ -236,7 +236,7 @@ Test(sharing, a_transition_whose_maker_died_is_noted_by_the_next)
     struct breaker_definition definition = definition_named("a");
     publish_one(&owner, &definition);
     struct breaker_cell *cell = cell_of(&owner);
-    atomic_store(&cell->state, state_trip(0, &definition, 1, T0));
+    atomic_store(&cell->state, state_trip(0, &definition, 1, 0, T0));
     struct breaker_status status = status_of(&owner, 0, T0);
     cr_assert_eq(status.total_opens, 1);
     struct breaker_transition list[BREAKER_HISTORY];
@@ -257,7 +257,7 @@ Test(sharing, a_probe_whose_holder_died_before_the_note_ends_with_the_lease)
     struct breaker_definition definition = definition_named("a");
     publish_one(&owner, &definition);
     struct breaker_cell *cell = cell_of(&owner);
-    atomic_store(&cell->state, state_first_probe(state_trip(0, &definition, 1, T0)));
+    atomic_store(&cell->state, state_first_probe(state_trip(0, &definition, 1, 0, T0)));
     struct breaker_permit permit; // not even a lease was written: it begins with the first look
     cr_assert_eq(breaker_acquire(owner.view, 0, T0, &permit, NULL), BREAKER_REFUSED_OPEN);
     breaker_reclaim(owner.view, T0 + 15 * S - 1);
