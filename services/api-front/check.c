@@ -57,6 +57,8 @@ static enum step decide(struct request *request, const struct check_ask *ask, ch
     // What becomes of the original is not known here: nothing is given back by our own status.
     request->limits = (struct limit_verdict){0};
     request->match = (struct route_match){0};
+    if (step == STEP_WAITS)
+        return step;
     counters_check(request->valves,
                    step == STEP_NEXT ? COUNTERS_CHECK_ADMITTED : COUNTERS_CHECK_DENIED);
     if (step == STEP_ANSWERED)

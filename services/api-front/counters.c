@@ -57,7 +57,7 @@ struct counters {
     bool collect;
     metric_id plain[FRONT_METRICS]; // 0 where the metric has labels
     metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS], admitted, denied,
-        mock, error;
+        mock, error, lease_answered, lease_late;
     struct route_counters routes[COUNTERS_ROUTES_MAX + ROUTE_OTHER + 1];
     size_t n_routes;
     struct upstream_counters upstreams[COUNTERS_UPSTREAMS_MAX + 1]; // other comes first
@@ -135,6 +135,8 @@ int counters_create(struct metric_set *metrics, bool collect, struct counters **
         counters->checks[i] = reg(counters, METRIC_INDEX_checks, check_names[i], NULL, NULL);
     counters->admitted = reg(counters, METRIC_INDEX_limit_decisions, "admitted", NULL, NULL);
     counters->denied = reg(counters, METRIC_INDEX_limit_decisions, "denied", NULL, NULL);
+    counters->lease_answered = reg(counters, METRIC_INDEX_lease_waits, "answered", NULL, NULL);
+    counters->lease_late = reg(counters, METRIC_INDEX_lease_waits, "late", NULL, NULL);
     counters->mock = reg(counters, METRIC_INDEX_fallbacks, "mock", NULL, NULL);
     counters->error = reg(counters, METRIC_INDEX_fallbacks, "error", NULL, NULL);
     add_route(counters, COUNTERS_ROUTE_NONE, HTTP_ANY);
@@ -246,6 +248,14 @@ void counters_upstream_connections(struct valves *valves, const char *upstream, 
     if (strcmp(upstream, "database") == 0)
         metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_database_connections],
                      (double)open);
+}
+
+void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_ns)
+{
+    struct counters *counters = valves->counters;
+    add(counters, answered ? counters->lease_answered : counters->lease_late, 1);
+    if (counters->collect)
+        metric_observe(counters->metrics, counters->plain[METRIC_INDEX_lease_wait], waited_ns);
 }
 
 void counters_limits(struct valves *valves, const struct limit_facts *facts,

@@ -49,6 +49,8 @@ void counters_connections(struct valves *valves, uint64_t open);
 void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open);
 
 // Called by the other files of the decisions half.
+// A request waited so long for the limiter; `answered`: it got its word.
+void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_ns);
 void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict);
 void counters_upstream_result(struct request *request, enum exchange_result result);

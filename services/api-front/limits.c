@@ -6,6 +6,7 @@
 #include "check.h"
 #include "counters.h"
 #include "key_words.h"
+#include "lease_wait.h"
 #include "limit/key.h"
 #include "limits.h"
 #include "ratelimit_fields.h"
@@ -143,7 +144,8 @@ enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_sta
     cost = product < UINT32_MAX ? (uint32_t)product : UINT32_MAX;
     struct limit_facts facts;
     fill_facts(request, cost, &facts);
-    limit_decide(valves->limits, &facts, &request->limits);
+    if (!lease_wait_decide(request, &facts))
+        return STEP_WAITS;
     valves_follow_limits(valves);
     counters_limits(valves, &facts, &request->limits);
     struct ratelimit_item items[LIMIT_MATCHED_MAX];
@@ -151,6 +153,8 @@ enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_sta
     ratelimit_fields(items, n, valves->ratelimit_styles,
                      valves->ratelimit_styles & RATELIMIT_LEGACY ? clock_wall_ns() : 0,
                      &valves->scratch, add_field, request);
+    if (lease_wait_denies(request))
+        return lease_wait_answer_away(request, denied_status);
     return request->limits.admitted ? STEP_NEXT
                                     : answer_denied(request, &facts, items, n, denied_status);
 }

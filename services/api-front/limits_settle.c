@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "counters.h"
 #include "exchange.h"
+#include "lease_wait.h"
 #include "limits.h"
 #include "valves.h"
 
@@ -29,6 +30,7 @@ void limits_settle(struct request *request)
         if (policy != NULL && policy->failed_only)
             settle_failed_only(request, i);
     }
+    lease_wait_return(request);
 }
 
 bool limits_hide_header(const struct request *request, const char *name, size_t name_len)

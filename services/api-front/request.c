@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "front.h"
 #include "header_block.h"
+#include "lease_wait.h"
 #include "limits.h"
 #include "listener.h"
 #include "request_check.h"
@@ -298,20 +299,42 @@ static enum step answer_asterisk(struct request *request)
     return answer_text(request, 204, "", "", 0);
 }
 
-static void walk(struct request *request)
+// What stands here may run twice: a step that waits is taken up again by request_go_on().
+static void walk_from_check(struct request *request)
 {
-    if (identity_resolve(request) == STEP_ANSWERED || check_answer(request) == STEP_ANSWERED ||
-        system_answer(request) == STEP_ANSWERED) {
+    if (check_answer(request) != STEP_NEXT || system_answer(request) == STEP_ANSWERED) {
         return;
     }
     route_look(request);
-    if (limits_apply(request) == STEP_ANSWERED || answer_asterisk(request) == STEP_ANSWERED ||
+    if (limits_apply(request) != STEP_NEXT || answer_asterisk(request) == STEP_ANSWERED ||
         route_apply(request) == STEP_ANSWERED || apply_body_bound(request) == STEP_ANSWERED) {
         return;
     }
     request->body_kept = request->has_body;
     if (!request->body_kept) {
         walk_from_valve(request);
+    }
+}
+
+static void walk(struct request *request)
+{
+    if (identity_resolve(request) == STEP_NEXT) {
+        walk_from_check(request);
+    }
+}
+
+void request_go_on(struct request *request)
+{
+    if (request->answered) {
+        lease_wait_forget(request);
+        return;
+    }
+    walk_from_check(request);
+    if (request->body_kept && request->stage == REQUEST_COMPLETE) {
+        request->body_complete = true; // an empty one: it was complete before
+        walk_from_valve(request);
+    } else if (request->body_kept) {
+        client_wake(request); // no byte of the body was taken while it waited
     }
 }
 
@@ -484,6 +507,7 @@ void request_end(struct request *request, bool clean)
         exchange_cancel(request->exchange);
         body_fini(&request->exchange->in);
     }
+    lease_wait_forget(request);
     listener_remove_ready(request->client->listener, request);
     if (request->stage == REQUEST_HEADER) {
         counters_add(request->valves, METRIC_INDEX_malformed, 1);

@@ -32,7 +32,7 @@ struct route_counters; // counters.h
 // As much of a request body is read ahead, before the breaker is asked.
 #define REQUEST_BODY_KEPT_MAX 65536
 
-enum step { STEP_NEXT, STEP_ANSWERED }; // ANSWERED: an answer is queued, the walk ends
+enum step { STEP_NEXT, STEP_ANSWERED, STEP_WAITS }; // ANSWERED ends the walk, WAITS for now
 
 struct identity {
     struct address client;       // real client, by TRUSTED_PROXIES
@@ -97,6 +97,7 @@ struct request {
     struct route_match match; // what the route table says, before limits
     struct limit_verdict limits;
     bool limits_settled;              // what depends on the answer is charged or given back
+    struct lease_wait *lease_wait;    // lease_wait.h; NULL: nobody is asked
     const struct config_route *route; // of the model the request began with
     const struct config_upstream *upstream;
     struct config_model_ref *model_ref;    // keeps that model alive (front.h)
@@ -123,10 +124,9 @@ struct request {
     // The transport's own (request.c, client.c, answer.c).
     struct arena arena; // everything of the request, itself included
     enum request_stage stage;
-    uint64_t line_ms; // when its first line was there, by the loop's clock
-    bool expects_continue;
-    bool asterisk;  // OPTIONS *
-    bool body_kept; // valve_enter waits for `body`
+    uint64_t line_ms;                // when its first line was there, by the loop's clock
+    bool expects_continue, asterisk; // asterisk: OPTIONS *
+    bool body_kept;                  // valve_enter waits for `body`
     uint64_t max_body_bytes;
     size_t body_sent;                      // of `body`, handed to the exchange
     uint64_t discarded;                    // bytes of the body that nobody wanted

@@ -12,6 +12,8 @@ struct request *request_create(struct client *client, const char *uri);
 // way that leaves unclear where the next request begins; an answer is prepared.
 bool request_begin(struct request *request, const char *url, const char *method,
                    const char *version);
+// What a step waited for is there (STEP_WAITS): the walk goes on.
+void request_go_on(struct request *request);
 // A piece of the body; returns how much was taken (less than `len`: there is no room now).
 size_t request_body(struct request *request, const void *bytes, size_t len);
 // What still comes of the body is dropped: it is answered and no call takes the rest. An answer

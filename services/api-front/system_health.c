@@ -235,11 +235,11 @@ static json_t *metrics_of(struct health_report *report)
 static json_t *features_of(const struct valves *valves)
 {
     const struct limits_params *limits = valves_limits_params(valves);
-    return json_pack("{s:b,s:b,s:b,s:b,s:b}", "advancedRateLimiting", limits->enabled,
+    return json_pack("{s:b,s:b,s:b,s:b,s:b,s:b}", "advancedRateLimiting", limits->enabled,
                      "circuitBreakers", valves_breakers_params(valves)->enabled,
                      "metricsCollection", valves_monitoring_params(valves)->collection,
                      "regionalRateLimiting", limits->regional, "jwtIdentity",
-                     valves->tokens != NULL);
+                     valves->tokens != NULL, "distributedRateLimiting", limits->redis_enabled);
 }
 
 static void format_timestamp(char text[32])

@@ -78,7 +78,6 @@ local fits, ask_again = 0, 0
 if want > 0 and (granted < need or free < least) then
     local missing = math.max(least, piece) - free
     local from = 0
-    fits = window
     while missing > 0 do
         local page = redis.call('ZRANGE', ends, from, from + 63, 'WITHSCORES')
         if #page == 0 then

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "leases.h"
 #include "limiter_announce.h"
 #include "limiter_check.h"
 #include "limiter_metrics.h"
@@ -34,6 +35,7 @@ struct limiter {
     struct limit_view *view;
     struct limit_policy_set set; // in force
     struct limiter_check *check;
+    struct leases *leases; // NULL without REDIS_ENABLED
     uv_timer_t sweep, fill;
     unsigned open_handles;          // freed with the last of them
     metric_id ids[LIMITER_METRICS]; // of those without labels, and of publications that went well
@@ -56,7 +58,7 @@ static int limiter_check(void *const *params, const struct config_model *model,
         return -ENOMEM;
     error = limit_compile(params[GROUP_LIMITS], model, ENVIRONMENT_PRODUCTION, problems, set);
     free(set);
-    return error;
+    return leases_check(params[GROUP_LIMITS], problems) < 0 ? -EINVAL : error;
 }
 
 struct known { // a policy as it was
@@ -183,6 +185,52 @@ static void register_metrics(struct limiter *limiter)
     limiter->publications_refused = metric_register(set, publications, &refused);
 }
 
+static struct leases_metrics lease_metrics(struct limiter *limiter)
+{
+    static const char *const events[] = {"granted", "refused", "expired", "returned", "forgotten"};
+    struct metric_set *set = limiter->service->metrics;
+    metric_id tokens[5];
+
+    for (int i = 0; i < 5; i++)
+        tokens[i] =
+            metric_register(set, &limiter_metric_defs[METRIC_INDEX_lease_tokens], &events[i]);
+    return (struct leases_metrics){
+        .up = limiter->ids[METRIC_INDEX_redis_up],
+        .outages = limiter->ids[METRIC_INDEX_redis_outages],
+        .commands = limiter->ids[METRIC_INDEX_redis_commands],
+        .latency = limiter->ids[METRIC_INDEX_redis_latency],
+        .leases = limiter->ids[METRIC_INDEX_leases],
+        .orders = limiter->ids[METRIC_INDEX_lease_orders],
+        .away = limiter->ids[METRIC_INDEX_lease_away],
+        .granted = tokens[0],
+        .refused = tokens[1],
+        .expired = tokens[2],
+        .returned = tokens[3],
+        .forgotten = tokens[4],
+    };
+}
+
+static int start_leases(struct limiter *limiter)
+{
+    struct service *service = limiter->service;
+    const struct limits_params *params = service->params[GROUP_LIMITS];
+    const struct leases_metrics metrics = lease_metrics(limiter);
+
+    if (!params->redis_enabled)
+        return 0;
+    return leases_create(service, params, limiter->view, &metrics, &limiter->leases);
+}
+
+static ProtobufCMessage *limiter_request(void *arg, const char *topic,
+                                         const ProtobufCMessage *message)
+{
+    struct limiter *limiter = arg;
+
+    if (limiter->leases && strcmp(topic, "lease.request") == 0)
+        (void)leases_serve(limiter->leases, message); // keeps the call
+    return NULL;
+}
+
 static int limiter_setup(struct service *service, void **ret_state)
 {
     struct limiter *limiter = calloc(1, sizeof(*limiter));
@@ -194,11 +242,13 @@ static int limiter_setup(struct service *service, void **ret_state)
     register_metrics(limiter);
     error = limit_attach(service->segment, service->slot, &limiter->view);
     if (!error)
-        error = bus_serve(service->bus, NULL, NULL);
+        error = bus_serve(service->bus, limiter_request, limiter);
     if (!error)
         error = compile_and_publish(limiter);
     if (!error)
         error = limiter_check_create(service, limiter->view, &limiter->check);
+    if (!error)
+        error = start_leases(limiter);
     if (error < 0) {
         log_error("limiter.setup", "the limiter cannot work", LSTR("error", strerror(-error)));
         limit_detach(&limiter->view);
@@ -229,6 +279,22 @@ static int limiter_reload(struct service *service, void *state)
     return error;
 }
 
+static void limiter_drained(void *arg)
+{
+    service_drained(((struct limiter *)arg)->service);
+}
+
+// What is left of the leases goes back to Redis before we leave.
+static void limiter_drain(struct service *service, void *state)
+{
+    struct limiter *limiter = state;
+
+    if (limiter->leases)
+        leases_drain(limiter->leases, limiter_drained, limiter);
+    else
+        service_drained(service);
+}
+
 static void limiter_closed(uv_handle_t *handle)
 {
     struct limiter *limiter = handle->data;
@@ -243,6 +309,7 @@ static void limiter_teardown(struct service *service, void *state)
 
     (void)service;
     limiter_check_destroy(&limiter->check);
+    leases_destroy(&limiter->leases);
     limit_detach(&limiter->view);
     uv_close((uv_handle_t *)&limiter->sweep, limiter_closed);
     uv_close((uv_handle_t *)&limiter->fill, limiter_closed);
@@ -257,5 +324,6 @@ const struct service_descriptor limiter_descriptor = {
     .check = limiter_check,
     .setup = limiter_setup,
     .reload = limiter_reload,
+    .drain = limiter_drain,
     .teardown = limiter_teardown,
 };

@@ -26,6 +26,12 @@ static struct cell_head *cell_of(struct limit_view *view, const struct limit_cha
 static void give_back(struct limit_view *view, const struct limit_verdict *verdict,
                       struct limit_charge *charge, bool holds_only)
 {
+    if (charge->leased) {
+        if (verdict->admitted && !holds_only) {
+            leased_refund(view, charge);
+        }
+        return;
+    }
     struct meter *meter = meter_of(view, verdict, charge);
     struct cell_head *cell = cell_of(view, charge);
     if (!verdict->admitted || charge->cost == 0 || !meter || !cell ||
@@ -67,7 +73,7 @@ int limit_renew(struct limit_view *view, const struct limit_verdict *verdict)
         const struct limit_charge *charge = &verdict->charges[i];
         struct meter *meter = meter_of(view, verdict, charge);
         struct cell_head *cell = cell_of(view, charge);
-        if (charge->cost == 0 || !meter || !cell || meter->kind != METER_HOLD) {
+        if (charge->leased || charge->cost == 0 || !meter || !cell || meter->kind != METER_HOLD) {
             continue;
         }
         meter_set_clock(meter, now_ns);
@@ -103,6 +109,9 @@ int limit_charge_late_at(struct limit_view *view, const struct limit_verdict *ve
     if (!verdict->admitted || extra_cost == 0 || charge->denied || !meter ||
         meter->kind == METER_HOLD) {
         return 0;
+    }
+    if (charge->leased) {
+        return leased_charge_late(view, charge, extra_cost);
     }
     uint32_t policy = (uint32_t)(meter - view->meters);
     uint64_t limit = meter->policy->limit;

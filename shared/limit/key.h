@@ -11,5 +11,8 @@ uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts);
 // says the IPv6 prefix and the names of headers.
 uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
                   uint32_t parts, const struct limit_policy *policy);
+// The key's name outside of this segment: 128 bits that every node makes of the same facts.
+void key_id(const struct limit_facts *facts, uint32_t parts, const struct limit_policy *policy,
+            uint64_t ret_id[2]);
 
 #endif

@@ -85,6 +85,12 @@ static uint32_t choose(struct lease_cell *cell, uint64_t cost, uint64_t now_ns, 
     return best;
 }
 
+bool lease_has(struct lease_cell *cell, uint64_t cost, uint64_t now_ns)
+{
+    uint64_t word, end_ns;
+    return choose(cell, cost, now_ns, &word, &end_ns) < LEASE_SLOTS;
+}
+
 int lease_take(const struct lease_view *view, struct lease_cell *cell, uint64_t print,
                uint64_t cost, uint64_t now_ns, struct lease_taken *ret_taken)
 {

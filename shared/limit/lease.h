@@ -20,10 +20,12 @@
 
 #include "shm/segment.h"
 
-#define LEASE_SECTION    "limit-lease"
-#define LEASE_WAYS       8
-#define LEASE_SLOTS      2 // of a cell: one is spent while the next is already here
-#define LEASE_TOKENS_MAX ((UINT64_C(1) << 24) - 1)
+#define LEASE_SECTION "limit-lease"
+#define LEASE_WAYS    8
+#define LEASE_SLOTS   2 // of a cell: one is spent while the next is already here
+// A lease may live so much of its window: it counts for that long in addition to the window.
+#define LEASE_LIVES_A_WINDOW 200
+#define LEASE_TOKENS_MAX     ((UINT64_C(1) << 24) - 1)
 
 struct lease {
     _Atomic uint64_t word, end_ns;
@@ -81,6 +83,8 @@ struct lease_taken {      // what was taken, for putting it back
 };
 // Tokens that can be taken at `now_ns`.
 uint64_t lease_tokens(const struct lease_cell *cell, uint64_t now_ns);
+// Has one lease so many of them?
+bool lease_has(struct lease_cell *cell, uint64_t cost, uint64_t now_ns);
 // Takes `cost` (1 or more) from the lease that ends first. -EDQUOT: no lease has so many.
 int lease_take(const struct lease_view *view, struct lease_cell *cell, uint64_t print,
                uint64_t cost, uint64_t now_ns, struct lease_taken *ret_taken);

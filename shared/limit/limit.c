@@ -11,11 +11,12 @@
 
 #include "limit/decision.h"
 #include "limit/key.h"
+#include "limit/limit_lease.h"
 
 #define TRIES_WITH_SHADOW 4
 #define CONTENDED_WAIT_NS NS_PER_MS
 
-enum outcome { OUTCOME_AGAIN, OUTCOME_DENIED, OUTCOME_ADMITTED };
+enum outcome { OUTCOME_AGAIN, OUTCOME_DENIED, OUTCOME_ADMITTED, OUTCOME_WAITS };
 
 // One SipHash for all policies that count by the same key.
 static uint64_t hash_of(const struct decision *decision, const struct trial *trial,
@@ -58,38 +59,53 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
         trial->key = table_key_of(&trial->meter->range, trial->hash);
         trial->charged = false;
         __builtin_prefetch(table_way(&trial->key, 0), 1);
-        decision->needs_clock |= trial->meter->needs_clock;
+        trial->leased = (struct leased){.distributed = policy->scope == POLICY_DISTRIBUTED};
+        decision->needs_clock |= trial->meter->needs_clock || trial->leased.distributed;
     }
 }
 
-// Looks without changing anything, and says for each policy whether it would refuse.
-static int weigh(struct decision *decision, bool *ret_refused)
+static int weigh_meter(const struct decision *decision, struct trial *trial)
 {
-    *ret_refused = false;
+    meter_set_clock(trial->meter, decision->now_ns);
+    if (trial->meter->limit != trial->limit) {
+        meter_set_limit(trial->meter, trial->limit);
+    }
+    trial->ignored = decision->enforcing_only && trial->shadow;
+    if (trial->ignored) {
+        trial->place = (struct table_place){0};
+    } else {
+        table_find(&trial->key, meter_live_from(trial->meter), &trial->place);
+    }
+    if (!trial->place.cell) {
+        trial->reading = (struct cell_reading){0};
+    } else {
+        int r = meter_look(trial->meter, trial->place.cell, &trial->reading);
+        if (r < 0) {
+            return r;
+        }
+    }
+    trial->most = trial->meter->most;
+    trial->denied = trial->reading.used + trial->cost > trial->most;
+    return 0;
+}
+
+// Looks without changing anything, and says whether a policy would refuse, else whether one cannot
+// say yet.
+static int weigh(struct decision *decision, enum outcome *ret_outcome)
+{
+    bool refused = false, waits = false;
     for (uint32_t i = 0; i < decision->n; i++) {
         struct trial *trial = &decision->trials[i];
-        meter_set_clock(trial->meter, decision->now_ns);
-        if (trial->meter->limit != trial->limit) {
-            meter_set_limit(trial->meter, trial->limit);
-        }
-        trial->ignored = decision->enforcing_only && trial->shadow;
-        if (trial->ignored) {
-            trial->place = (struct table_place){0};
-        } else {
-            table_find(&trial->key, meter_live_from(trial->meter), &trial->place);
-        }
-        if (!trial->place.cell) {
-            trial->reading = (struct cell_reading){0};
-        } else {
-            int r = meter_look(trial->meter, trial->place.cell, &trial->reading);
+        if (!leased_weigh(decision, trial)) {
+            int r = weigh_meter(decision, trial);
             if (r < 0) {
                 return r;
             }
         }
-        trial->most = trial->meter->most;
-        trial->denied = trial->reading.used + trial->cost > trial->most;
-        *ret_refused |= trial->denied && !trial->shadow;
+        refused |= trial->denied && !trial->shadow;
+        waits |= trial->leased.state == LEASED_ASK && !trial->shadow && !decision->only_looks;
     }
+    *ret_outcome = refused ? OUTCOME_DENIED : waits ? OUTCOME_WAITS : OUTCOME_ADMITTED;
     return 0;
 }
 
@@ -97,11 +113,13 @@ static void take_back_all(struct decision *decision)
 {
     for (uint32_t i = 0; i < decision->n; i++) {
         struct trial *trial = &decision->trials[i];
-        if (trial->charged) {
+        if (trial->charged && trial->leased.state != LEASED_NOT) {
+            leased_take_back(trial);
+        } else if (trial->charged) {
             meter_take_back(trial->meter, trial->place.cell, trial->cost, &trial->charge,
                             decision->now_ns);
-            trial->charged = false;
         }
+        trial->charged = false;
     }
 }
 
@@ -136,8 +154,13 @@ static int charge_all(struct decision *decision)
         if (trial->denied || trial->ignored) {
             continue; // a shadow policy: what it would refuse does not count there
         }
-        int r = trial_charge(trial, trial->cost, false);
-        trial->charged = r == 0;
+        int r;
+        if (trial->leased.state != LEASED_NOT) {
+            r = leased_charge(decision, trial);
+        } else {
+            r = trial_charge(trial, trial->cost, false);
+            trial->charged = r == 0;
+        }
         if (r == -EDQUOT && trial->shadow) {
             trial->denied = true;
         } else if (r < 0) {
@@ -146,7 +169,8 @@ static int charge_all(struct decision *decision)
     }
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
-        if (trial->charged && !table_stands(&trial->key, &trial->place)) {
+        if (trial->charged && trial->leased.state == LEASED_NOT &&
+            !table_stands(&trial->key, &trial->place)) {
             return -EAGAIN;
         }
     }
@@ -157,7 +181,9 @@ static bool is_in_epoch(const struct decision *decision)
 {
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
-        if (!trial->ignored && !trial_has(trial, decision->now_ns)) {
+        bool has = trial->leased.state != LEASED_NOT ? leased_has(trial, decision->now_ns)
+                                                     : trial_has(trial, decision->now_ns);
+        if (!trial->ignored && !has) {
             return false;
         }
     }
@@ -181,11 +207,11 @@ static bool free_dead_holds(const struct decision *decision)
 
 static enum outcome try_once(struct decision *decision)
 {
-    bool refused;
-    if (weigh(decision, &refused) < 0) {
+    enum outcome outcome;
+    if (weigh(decision, &outcome) < 0) {
         return OUTCOME_AGAIN;
     }
-    if (!refused && !decision->only_looks && charge_all(decision) < 0) {
+    if (outcome == OUTCOME_ADMITTED && !decision->only_looks && charge_all(decision) < 0) {
         take_back_all(decision);
         return OUTCOME_AGAIN;
     }
@@ -194,15 +220,16 @@ static enum outcome try_once(struct decision *decision)
         take_back_all(decision);
         return OUTCOME_AGAIN;
     }
-    if (refused) {
-        return free_dead_holds(decision) ? OUTCOME_AGAIN : OUTCOME_DENIED;
-    }
-    return OUTCOME_ADMITTED;
+    return outcome == OUTCOME_DENIED && free_dead_holds(decision) ? OUTCOME_AGAIN : outcome;
 }
 
 static void fill_charge(const struct decision *decision, const struct trial *trial,
                         struct limit_charge *ret_charge)
 {
+    if (trial->leased.state != LEASED_NOT) {
+        leased_fill_charge(decision, trial, ret_charge);
+        return;
+    }
     const struct meter *meter = trial->meter;
     uint64_t used = trial->reading.used, most = trial->most;
     // Until one more such request fits; where one does already, until the remaining grows.
@@ -231,6 +258,8 @@ static void fill_verdict(const struct decision *decision, enum outcome outcome,
                          struct limit_verdict *ret_verdict)
 {
     ret_verdict->admitted = outcome == OUTCOME_ADMITTED;
+    ret_verdict->waits = outcome == OUTCOME_WAITS;
+    ret_verdict->asks = false;
     ret_verdict->contended = outcome == OUTCOME_AGAIN;
     ret_verdict->n = (uint16_t)decision->n;
     ret_verdict->denied_by = 0;
@@ -239,7 +268,13 @@ static void fill_verdict(const struct decision *decision, enum outcome outcome,
     ret_verdict->overflow_cells_used = 0;
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
-        fill_charge(decision, trial, &ret_verdict->charges[i]);
+        struct limit_charge *charge = &ret_verdict->charges[i];
+        fill_charge(decision, trial, charge);
+        if (charge->lease != 0 && !ret_verdict->admitted && !ret_verdict->waits) {
+            charge->lease_due = charge->cost; // granted, and not spent
+            charge->cost = 0;
+        }
+        ret_verdict->asks |= charge->ask != LIMIT_ASK_NOTHING;
         ret_verdict->overflow_cells_used += trial->place.overflow;
         if (outcome == OUTCOME_DENIED && trial->denied && !trial->shadow &&
             ret_verdict->charges[i].reset_ns > ret_verdict->retry_after_ns) {
@@ -252,10 +287,19 @@ static void fill_verdict(const struct decision *decision, enum outcome outcome,
 void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict)
 {
+    limit_decide_granted(view, facts, NULL, 0, ret_verdict);
+}
+
+void limit_decide_granted(struct limit_view *view, const struct limit_facts *facts,
+                          const struct limit_grant *grants, size_t n_grants,
+                          struct limit_verdict *ret_verdict)
+{
     limit_refresh(view);
     struct decision decision;
     decision.view = view;
     decision.n = 0;
+    decision.grants = grants;
+    decision.n_grants = n_grants;
     decision.only_looks = facts->cost == 0;
     decision.needs_clock = decision.enforcing_only = false;
     find_policies(&decision, facts);

@@ -76,9 +76,17 @@ struct limit_charge {
     uint32_t cell, bucket, cost;
     uint64_t tag, owner, hash;
     uint64_t identity; // the policy's
+    // Of a distributed policy (limit_lease.h): `ask` is what it wants of the limiter; `leased` that
+    // it was charged to a lease, `lease` to which one if the limiter granted it to this request.
+    uint8_t ask;             // enum limit_ask_kind
+    bool leased, store_away; // store_away: denied because the store does not answer
+    uint64_t lease, key_id[2];
+    uint32_t lease_due; // tokens of `lease` that must go back
 };
 struct limit_verdict {
     bool admitted;
+    bool waits;              // nothing is decided or charged: the limiter has to be asked first
+    bool asks;               // some charge has an `ask`
     bool contended;          // refused because 8 tries met other processes' changes, not the limit
     uint16_t n;              // charges, in policy order
     uint16_t denied_by;      // index into charges of the enforcing policy with the longest wait
@@ -108,7 +116,7 @@ int limit_renew(struct limit_view *view, const struct limit_verdict *verdict);
 // that policy did not refuse; never refused. It may bring the key above its limit, which then
 // refuses until that has aged out: a window at most for a sliding or fixed one, at most a window
 // after the whole burst has drained for gcra. -EAGAIN: other processes' changes were in the way 8
-// times, nothing is charged.
+// times, or a distributed policy has not so many tokens here: nothing is charged.
 int limit_charge_late_at(struct limit_view *view, const struct limit_verdict *verdict,
                          uint32_t charge, uint32_t extra_cost);
 // The same for all of them. -EAGAIN: one is not charged.

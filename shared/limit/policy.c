@@ -66,6 +66,13 @@ bool policy_can_count(const struct limit_policy *policy, uint64_t limit)
     }
 }
 
+static uint8_t policy_scope_of(const struct limits_params *params)
+{
+    bool distributed = params->scope == LIMITS_SCOPE_DISTRIBUTED ||
+                       (params->scope == LIMITS_SCOPE_AUTO && params->redis_enabled);
+    return distributed ? POLICY_DISTRIBUTED : POLICY_LOCAL;
+}
+
 struct limit_policy *policy_add(struct limit_policy_set *set, const char *prefix, const char *name,
                                 const struct limits_params *params)
 {
@@ -77,6 +84,8 @@ struct limit_policy *policy_add(struct limit_policy_set *set, const char *prefix
     *policy = (struct limit_policy){.mode = params->mode == 1 ? LIMIT_SHADOW : LIMIT_ENFORCE,
                                     .algorithm = LIMIT_SLIDING_WINDOW,
                                     .methods = HTTP_ANY,
+                                    .scope = policy_scope_of(params),
+                                    .on_store_failure = (uint8_t)params->on_store_failure,
                                     .ipv6_prefix_bits = (uint32_t)params->ipv6_prefix_bits,
                                     .cost = 1,
                                     .endpoint_type = LIMIT_ENDPOINT_API};

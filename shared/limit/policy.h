@@ -5,6 +5,8 @@
 
 #include "limit/limit.h"
 
+enum limits_scope { LIMITS_SCOPE_AUTO, LIMITS_SCOPE_LOCAL, LIMITS_SCOPE_DISTRIBUTED };
+
 // Of everything that the counts in its cells depend on.
 uint64_t policy_identity(const struct limit_policy *policy);
 // The same without the layout of the cells: name, algorithm as the user names it, window, key.

@@ -183,6 +183,11 @@ int limit_compile(const struct limits_params *params, const struct config_model 
     if (!set) {
         return -ENOMEM;
     }
+    if (params->scope == LIMITS_SCOPE_DISTRIBUTED && !params->redis_enabled) {
+        problems_add(problems, "LIMITS_SCOPE: 'distributed' needs Redis: set REDIS_ENABLED=true");
+        free(set);
+        return -EINVAL;
+    }
     // Also what is switched off is checked: it would be switched on by a reload.
     int r = compile(params, model, environment, problems, set);
     if (r == 0 && params->enabled) {

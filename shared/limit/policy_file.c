@@ -133,11 +133,14 @@ static void put_counting(const struct config_policy *from, struct limit_policy *
 }
 
 // What this version does not do yet, by the words of the file.
-static const char *not_provided(const struct config_policy *from)
+static const char *not_provided(const struct limits_params *params,
+                                const struct config_policy *from)
 {
-    if (from->scope == POLICY_DISTRIBUTED) {
-        return "scope distributed is not provided by this version: its counts would need Redis, "
-               "which no process talks to yet; allowed is local";
+    if (from->scope == POLICY_DISTRIBUTED && !params->redis_enabled) {
+        return "scope distributed needs Redis: set REDIS_ENABLED=true, or the scope local";
+    }
+    if (from->scope == POLICY_DISTRIBUTED && from->algorithm != POLICY_SLIDING_WINDOW) {
+        return "scope distributed counts by sliding_window only";
     }
     if (from->algorithm == POLICY_CONCURRENCY) {
         return "concurrency is not provided by this version: nothing ends its holds yet";
@@ -148,7 +151,7 @@ static const char *not_provided(const struct config_policy *from)
 static int add_policy(const struct limits_params *params, const struct config_policy *from,
                       struct problems *problems, struct limit_policy_set *set)
 {
-    const char *missing = not_provided(from);
+    const char *missing = not_provided(params, from);
     if (missing) {
         problems_add(problems, "%s: limits.policies: '%s': %s", from->place, from->name, missing);
         return -EINVAL;

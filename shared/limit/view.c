@@ -115,6 +115,9 @@ int limit_attach(struct segment *segment, struct slot *slot, struct limit_view *
         limit_detach(&view);
         return r;
     }
+    uint64_t lease_bytes = 0;
+    void *leases = segment_section(segment, LEASE_SECTION, &lease_bytes);
+    view->leases = lease_view_over(leases, lease_bytes);
     *ret_view = view;
     return 0;
 }

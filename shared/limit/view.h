@@ -4,6 +4,7 @@
 #define VALVECHAIN_LIMIT_VIEW_H
 
 #include "base/clock.h"
+#include "limit/lease.h"
 #include "limit/limit.h"
 #include "limit/match.h"
 #include "limit/meter.h"
@@ -21,6 +22,8 @@ struct limit_view {
     uint64_t hint_ns;                    // the clock's latest reading; only ever behind
     uint16_t hold_era;                   // words of holds taken (hold.h)
     uint64_t holder_seen_ns[SLOT_COUNT]; // when a slot's process was last looked up
+
+    struct lease_view leases; // n_sets 0: there are none, the store counts as away
 
     uint64_t generation;
     struct matcher matcher;

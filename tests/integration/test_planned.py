@@ -8,7 +8,7 @@ import pytest
 from support.suite import binary, kept_environment, require_binaries
 
 PROCESSES = ("api-front", "limiter", "breaker", "metrics-agent", "scaler-advisor")
-PLANNED = ("REDIS_ENABLED", "REGIONAL_SCALING")
+PLANNED = ("REGIONAL_SCALING",)
 
 
 def check(process, env):

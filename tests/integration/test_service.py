@@ -89,7 +89,7 @@ def test_describe_has_parameters_and_metrics():
     assert parameters["GLOBAL_RATE_MAX"]["default"] == "1000"
     assert parameters["GLOBAL_RATE_MAX"]["maximum"] == 65535
     assert parameters["AUTH_RATE_MAX"]["default"] is None
-    assert parameters["REDIS_PASSWORD"]["secret"] and parameters["REDIS_ENABLED"]["planned"]
+    assert parameters["REDIS_PASSWORD"]["secret"] and parameters["REGIONAL_SCALING"]["planned"]
     assert parameters["LIMITS_MODE"]["choices"] == "enforce|shadow"
     assert "PORT" not in parameters
     metrics = {row["name"]: row for row in what["metrics"]}

@@ -316,20 +316,26 @@ Test(param, keep_for_a_reload)
 Test(param, redis_may_be_described_while_it_is_off)
 {
     struct limits_params limits;
-    struct suite_params suite;
     setenv("REDIS_ENABLED", "false", 1);
     setenv("REDIS_HOST", "cache.internal", 1);
     cr_assert_eq(param_group_load(&limits_param_group, NULL, &limits, &problems), 0);
     cr_expect_str_eq(limits.redis_host, "cache.internal");
+    cr_expect(!limits.redis_enabled);
     param_group_fini(&limits_param_group, &limits);
-    cr_assert_eq(param_group_load(&suite_param_group, NULL, &suite, &problems), 0);
-    cr_expect(!suite.redis_enabled);
-    param_group_fini(&suite_param_group, &suite);
     setenv("REDIS_ENABLED", "true", 1);
+    cr_assert_eq(param_group_load(&limits_param_group, NULL, &limits, &problems), 0);
+    cr_expect(limits.redis_enabled);
+    param_group_fini(&limits_param_group, &limits);
+}
+
+Test(param, what_is_planned_is_refused_by_name)
+{
+    struct suite_params suite;
+    setenv("REGIONAL_SCALING", "true", 1);
     cr_assert_eq(param_group_load(&suite_param_group, NULL, &suite, &problems), -EINVAL);
     cr_expect_str_eq(problems.items[0],
-                     "REDIS_ENABLED (environment): 'true' is not available in this version "
-                     "(Distributed limits over Redis), allowed false");
+                     "REGIONAL_SCALING (environment): 'true' is not available in this version "
+                     "(Advice per region), allowed false");
 }
 
 Test(param, all_groups_load_their_defaults)

@@ -449,14 +449,14 @@ Test(policy_file, a_new_limit_keeps_the_counts)
     }
 }
 
-Test(policy_file, what_is_not_provided_is_refused_with_its_reason)
+Test(policy_file, a_distributed_policy_needs_redis)
 {
     cr_assert_eq(compile("\"policies\": [{\"name\": \"p\", \"limit\": 1, \"window_ms\": 1000, "
                          "\"scope\": \"distributed\"}]",
                          NULL),
                  -EINVAL);
     cr_expect_not_null(strstr(problems.items[0], "c.json:1:26: limits.policies: 'p': scope "
-                                                 "distributed is not provided"),
+                                                 "distributed needs Redis"),
                        "%s", problems.items[0]);
 }
 
