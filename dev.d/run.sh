@@ -150,7 +150,7 @@ TEXT
   metrics-agent   http://$METRICS_LISTEN/metrics
   segment         $RUN_SHM_DIR/$VALVECHAIN_NAME.*
   logs            $RUN_DIR/*.log (api-front.log is the access log, too)
-  look inside     build/release/bin/valvectl status
+  look inside     $(run_ctl_environment)build/release/bin/valvectl status
 
 Try, in another terminal:
 
@@ -160,6 +160,12 @@ TEXT
 
 Ctrl-C stops all of it.
 TEXT
+}
+
+# What valvectl needs to find this suite and not the default one.
+run_ctl_environment() {
+    [ "$VALVECHAIN_NAME" = valvechain ] || printf 'VALVECHAIN_NAME=%s ' "$VALVECHAIN_NAME"
+    [ "$RUN_SHM_DIR" = /dev/shm ] || printf 'SHM_DIR=%s ' "$RUN_SHM_DIR"
 }
 
 run_explain_demo() {

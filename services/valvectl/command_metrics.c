@@ -116,8 +116,18 @@ static void print_figures(const struct listing *now, const struct listing *befor
     fflush(stdout);
 }
 
+static void print_json(struct listing *listing, size_t flags)
+{
+    json_dumpf(listing->json, stdout, flags);
+    puts("");
+    fflush(stdout);
+    json_decref(listing->json);
+    listing->json = NULL;
+}
+
 struct watch {
     const struct segment *segment;
+    bool json; // one array of all series a line
     struct listing before;
     uint64_t rounds;
 };
@@ -125,8 +135,13 @@ struct watch {
 static void on_tick(uv_timer_t *timer)
 {
     struct watch *watch = timer->data;
-    struct listing now = {.prefix = watch->before.prefix};
+    struct listing now = {.prefix = watch->before.prefix,
+                          .json = watch->json ? json_array() : NULL};
     metric_walk(watch->segment, each_series, &now);
+    if (now.json) {
+        print_json(&now, JSON_COMPACT);
+        return;
+    }
     printf("--- %llu s\n", (unsigned long long)++watch->rounds);
     print_figures(&now, &watch->before);
     listing_fini(&watch->before);
@@ -134,11 +149,11 @@ static void on_tick(uv_timer_t *timer)
 }
 
 // Until interrupted: the default action of SIGINT ends the program, which holds nothing.
-static void watch_figures(const struct segment *segment, struct listing *first)
+static void watch_figures(const struct segment *segment, struct listing *first, bool json)
 {
     uv_loop_t loop;
     uv_timer_t timer;
-    struct watch watch = {.segment = segment, .before = *first};
+    struct watch watch = {.segment = segment, .json = json, .before = *first};
     uv_loop_init(&loop);
     uv_timer_init(&loop, &timer);
     timer.data = &watch;
@@ -156,15 +171,12 @@ int command_metrics(struct valvectl *ctl)
     if (ctl->json)
         listing.json = json_array();
     metric_walk(segment, each_series, &listing);
-    if (listing.json) {
-        json_dumpf(listing.json, stdout, JSON_INDENT(1));
-        puts("");
-        json_decref(listing.json);
-    } else {
+    if (listing.json)
+        print_json(&listing, ctl->watch ? JSON_COMPACT : JSON_INDENT(1));
+    else
         print_figures(&listing, NULL);
-        if (ctl->watch)
-            watch_figures(segment, &listing);
-    }
+    if (ctl->watch)
+        watch_figures(segment, &listing, ctl->json);
     listing_fini(&listing);
     segment_close(&segment);
     return VALVECTL_OK;

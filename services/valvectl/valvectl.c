@@ -60,6 +60,30 @@ static int words_matched(const struct command *command, int argc, char **argv)
     return words == 1 || strcmp(argv[1], second) == 0 ? words : 0;
 }
 
+// How many words the usage line allows besides options: "[--json] [PREFIX]" is one.
+static int arguments_allowed(const char *usage)
+{
+    int n = 0;
+    for (const char *word = usage; *word; word += strspn(word, " ")) {
+        n += strncmp(word, "[--", 3) != 0;
+        word += strcspn(word, " ");
+    }
+    return n;
+}
+
+// Nothing is taken and then ignored: what the usage line does not name is refused.
+static bool is_right_use(const struct valvectl *ctl, const struct command *command)
+{
+    const char *option = ctl->json && !strstr(command->arguments, "[--json]")     ? "--json"
+                         : ctl->watch && !strstr(command->arguments, "[--watch]") ? "--watch"
+                                                                                  : NULL;
+    int allowed = arguments_allowed(command->arguments);
+    if (option || ctl->argc > allowed)
+        fprintf(stderr, "valvectl: %s does not take '%s', allowed: %s %s\n", command->words,
+                option ? option : ctl->argv[allowed], command->words, command->arguments);
+    return !option && ctl->argc <= allowed;
+}
+
 static int run_command(struct valvectl *ctl, int argc, char **argv)
 {
     for (size_t i = 0; i < N_COMMANDS; i++) {
@@ -68,7 +92,7 @@ static int run_command(struct valvectl *ctl, int argc, char **argv)
             continue;
         ctl->argc = argc - words;
         ctl->argv = argv + words;
-        return commands[i].run(ctl);
+        return is_right_use(ctl, &commands[i]) ? commands[i].run(ctl) : VALVECTL_FINDING;
     }
     fprintf(stderr, "valvectl: no command '%s%s%s'; there are:", argv[0], argc > 1 ? " " : "",
             argc > 1 ? argv[1] : "");

@@ -35,6 +35,23 @@ static int no_memory(const char *name, struct problems *problems)
     return -ENOMEM;
 }
 
+// *ret_reader says whether it went well; the model is then complete, else parameters at the most.
+static struct config_model *read_model(const char *name, const char *text, size_t len, json_t *json,
+                                       struct problems *problems, struct reader *ret_reader)
+{
+    struct config_model *model = config_model_empty();
+    const struct json_path root = {0};
+    *ret_reader = (struct reader){.file = name,
+                                  .text = text,
+                                  .len = len,
+                                  .problems = problems,
+                                  .model = model,
+                                  .no_memory = !model};
+    if (model)
+        reader_object(ret_reader, &root, json, OBJECT_model, model);
+    return model;
+}
+
 int config_model_parse(const char *name, const char *text, size_t len, struct problems *problems,
                        struct config_model **ret_model)
 {
@@ -47,15 +64,8 @@ int config_model_parse(const char *name, const char *text, size_t len, struct pr
                      error.column > 0 ? error.column : 1, error.text);
         return -EINVAL;
     }
-    struct config_model *model = config_model_empty();
-    if (!model) {
-        json_decref(json);
-        return no_memory(name, problems);
-    }
-    struct reader reader = {
-        .file = name, .text = text, .len = len, .problems = problems, .model = model};
-    const struct json_path root = {0};
-    reader_object(&reader, &root, json, OBJECT_model, model);
+    struct reader reader;
+    struct config_model *model = read_model(name, text, len, json, problems, &reader);
     json_decref(json);
     if (reader.no_memory || reader.failed) {
         config_model_destroy(&model);
@@ -63,6 +73,33 @@ int config_model_parse(const char *name, const char *text, size_t len, struct pr
     }
     *ret_model = model;
     return 0;
+}
+
+struct config_model *config_model_load_parameters(const char *path)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct problems told = PROBLEMS_INIT; // by config_model_load() already
+    struct config_model *parameters = config_model_empty(), *model = NULL;
+    json_error_t error;
+    json_t *json = NULL;
+    struct reader reader = {0};
+    if (parameters && file_read(path, FILE_MAX_BYTES, &text) == 0)
+        json = json_loadb(strbuf_text(&text), text.len, JSON_REJECT_DUPLICATES, &error);
+    if (json)
+        model = read_model(path, strbuf_text(&text), text.len, json, &told, &reader);
+    if (model && !reader.no_memory) {
+        parameters->parameters = model->parameters;
+        parameters->n_parameters = model->n_parameters;
+        model->parameters = NULL;
+        model->n_parameters = 0;
+    } else {
+        config_model_destroy(&parameters);
+    }
+    config_model_destroy(&model);
+    json_decref(json);
+    problems_fini(&told);
+    strbuf_fini(&text);
+    return parameters;
 }
 
 int config_model_load(const char *path, struct problems *problems, struct config_model **ret_model)

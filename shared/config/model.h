@@ -174,6 +174,9 @@ struct config_model {
 int config_model_load(const char *path, struct problems *problems, struct config_model **ret_model);
 int config_model_parse(const char *name, const char *text, size_t len, struct problems *problems,
                        struct config_model **ret_model);
+// For a file that config_model_load() refused: a model with nothing but its parameters, so that bad
+// values can be told in the same go as the rest. No problem is added twice: none is. NULL: no JSON.
+struct config_model *config_model_load_parameters(const char *path);
 // Takes the *_UPSTREAM_URL variables in that are set, each as one upstream and its route:
 //   UPSTREAM_URL             app         /
 //   DATABASE_UPSTREAM_URL    database    /api/db      fallback: error

@@ -55,9 +55,12 @@ struct param_row {
     .is_valid = param_is_url_path,                                                                 \
     .allowed = "a path that begins with '/', without '//', dot segments, '?', '#', '%' and blanks"
 #define PARAM_FORM_DIR .is_valid = param_is_dir, .allowed = "an absolute path"
+#define PARAM_FORM_ADDRESS                                                                         \
+    .is_valid = param_is_address, .allowed = "an IPv4 or IPv6 address, without brackets and port"
 bool param_is_name(const char *text);
 bool param_is_url_path(const char *text);
 bool param_is_dir(const char *text);
+bool param_is_address(const char *text); // or empty
 
 struct param_group {
     const char *name;  // "limits"
@@ -75,6 +78,7 @@ struct param_sources {
     // Where the file says so ("valvechain.json:3:9"), for problems; may be NULL.
     const char *(*config_place)(void *arg, const char *name);
     void *config_arg;
+    bool file_only; // what the configuration file says, whatever stronger sources say
 };
 
 // Fills the group's struct. Adds one problem per bad value (a secret's value is never in it) and

@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -56,6 +57,13 @@ bool param_is_name(const char *text)
 bool param_is_dir(const char *text)
 {
     return text[0] == '/';
+}
+
+bool param_is_address(const char *text)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+    return text[0] == '\0' || inet_pton(AF_INET, text, bytes) == 1 ||
+           inet_pton(AF_INET6, text, bytes) == 1;
 }
 
 bool param_is_url_path(const char *text)

@@ -120,7 +120,7 @@ int param_source_find(const struct param_row *row, const struct param_sources *s
     enum { ASSIGNMENT, ENVIRONMENT, CREDENTIAL, CONFIG, N_SOURCES };
     const char *const names[] = {row->alias, row->name}; // at each source the alias wins
     struct param_text found = {0};
-    for (int source = 0; source < N_SOURCES; source++) {
+    for (int source = sources->file_only ? CONFIG : ASSIGNMENT; source < N_SOURCES; source++) {
         for (int i = 0; i < 2; i++) {
             int r = 0;
             if (!names[i])

@@ -80,6 +80,8 @@ static int load_model(const struct param_sources *sources, struct problems *prob
         return error;
     if (suite.config_file && *suite.config_file) {
         error = config_model_load(suite.config_file, problems, ret_model);
+        if (error == -EINVAL)
+            *ret_model = config_model_load_parameters(suite.config_file);
     } else {
         *ret_model = config_model_empty();
         error = *ret_model ? 0 : -ENOMEM;
@@ -137,16 +139,15 @@ void service_config_fini(const struct service_descriptor *descriptor, struct ser
     *config = (struct service_config){0};
 }
 
-static int check_whole(const struct service_descriptor *descriptor, struct service_config *config,
-                       struct problems *problems)
+// Also after other problems, so that a bad URL is told with them: a group that failed is zeroed and
+// adds nothing.
+static int add_upstreams(const struct service_descriptor *descriptor, struct service_config *config,
+                         struct problems *problems)
 {
     for (size_t i = 0; i < service_group_count(descriptor); i++)
-        if (descriptor->groups[i] == &upstreams_param_group &&
-            config_model_add_params(config->model, config->params[i], problems) < 0)
-            return -EINVAL;
-    if (!descriptor->check)
-        return 0;
-    return descriptor->check(config->params, config->model, problems);
+        if (descriptor->groups[i] == &upstreams_param_group)
+            return config_model_add_params(config->model, config->params[i], problems);
+    return 0;
 }
 
 int service_config_load(const struct service_descriptor *descriptor,
@@ -167,8 +168,10 @@ int service_config_load(const struct service_descriptor *descriptor,
         sources.config_arg = config.model;
     }
     error = load_groups(descriptor, &sources, problems, &config);
-    if (!error && config.model && problems->n == n_before)
-        error = check_whole(descriptor, &config, problems);
+    if (error != -ENOMEM && config.model && add_upstreams(descriptor, &config, problems) < 0)
+        error = -EINVAL;
+    if (!error && config.model && descriptor->check && problems->n == n_before)
+        error = descriptor->check(config.params, config.model, problems);
     if (!error && config.model && problems->n == n_before) {
         *ret_config = config;
         return 0;

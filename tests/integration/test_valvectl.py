@@ -30,6 +30,14 @@ def test_no_suite_is_said_with_the_file_that_was_looked_for():
     (["--nonsense"], "usage"),
     (["config", "check"], "one file"),
     (["--set", "NO_SUCH_NAME=1", "status"], "NO_SUCH_NAME"),
+    (["status", "x"], "'x', allowed: status [--json]"),
+    (["status", "--watch"], "'--watch', allowed: status [--json]"),
+    (["segment", "x"], "'x'"),
+    (["metrics", "a", "b"], "'b'"),
+    (["tap", "a", "b"], "'b'"),
+    (["tap", "--json"], "'--json'"),
+    (["config", "check", "--json", "f"], "'--json'"),
+    (["config", "check", "f", "g"], "'g', allowed: config check FILE"),
 ])
 def test_wrong_use_is_exit_code_1(arguments, word):
     run = ctl(*arguments)
@@ -56,6 +64,23 @@ def test_config_check_tells_every_problem(tmp_path):
     assert len(run.stderr.strip().splitlines()) >= 3
     assert "bad.json:2" in run.stderr
     assert ctl("config", "check", str(tmp_path / "absent.json")).returncode == 1
+
+
+def test_config_check_judges_the_parameters_of_every_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("PORT", "3000")  # what the file says is judged, whatever the environment says
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"parameters": {"CB_TIMEOUT": "x",\n "PORT": 0,\n "METRICS_LISTEN": "here",\n'
+                   ' "LISTEN_ADDRESS": "foo",\n "REDIS_ENABLED": true,\n "UPSTREAM_URL": "ftp://x"},\n "bogus": 1}')
+    run = ctl("config", "check", str(bad))
+    assert run.returncode == 1
+    lines = run.stderr.splitlines()
+    for line, name in enumerate(("CB_TIMEOUT", "PORT", "METRICS_LISTEN", "LISTEN_ADDRESS", "REDIS_ENABLED"), 1):
+        assert any(text.startswith(f"{bad}:{line}:") and name in text for text in lines), (name, lines)
+    assert any("UPSTREAM_URL" in text and "ftp" in text for text in lines), lines
+    assert any("bogus" in text for text in lines), lines
+    assert len(lines) == 7, lines
+    bad.write_text('{"parameters": {"CB_TIMEOUT": "5", "PORT": 80}}')
+    assert ctl("config", "check", str(bad)).returncode == 0
 
 
 def test_status_segment_metrics_and_a_death(make_suite):
@@ -120,6 +145,13 @@ def test_metrics_watch_shows_what_changes(make_suite):
         lines = [watch.stdout.readline() for _ in range(3)]
         assert lines[1].startswith("--- 1 s")
         assert "valvechain_agent_samples_total" in lines[2] and "(+1)" in lines[2]
+    finally:
+        watch.send_signal(signal.SIGINT)
+        watch.wait(10)
+    watch = spawn(suite, "metrics", "--watch", "--json", "valvechain_agent_samples")
+    try:
+        first, second = (json.loads(watch.stdout.readline())[0]["value"] for _ in range(2))
+        assert second > first
     finally:
         watch.send_signal(signal.SIGINT)
         watch.wait(10)

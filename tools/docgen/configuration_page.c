@@ -5,12 +5,6 @@
 #include "net/http_server.h" // HTTP_ADDRESS_FORM of the agents' params.def
 #include "pages.h"
 
-#define SERVICE_GROUP(service, id)                                                                 \
-    {                                                                                              \
-        .name = (service), .title = (service), .rows = id##_rows,                                  \
-        .n_rows = sizeof(id##_rows) / sizeof(id##_rows[0]),                                        \
-        .struct_bytes = sizeof(struct id##_params)                                                 \
-    }
 #include "service_groups.inc"
 
 static const char intro[] =

@@ -120,6 +120,8 @@ PASSES = [
            post(b"/p/b", CHUNKED, body=b"0A\r\n0123456789\r\n00b\r\n0123456789x\r\n0\r\n\r\n"),
            body=b"01234567890123456789x"),
     Passes("chunk extensions are dropped", post(b"/p/b", CHUNKED, body=b'3;a=1;b="2"\r\nabc\r\n0;last\r\n\r\n'), body=b"abc"),
+    Passes("bare LF in the lines of a chunked body: the upstream gets chunks of our own",
+           post(b"/p/b", CHUNKED, body=b"3;a\nabc\n0\nX-T: evil\n\n"), body=b"abc", lacks=["X-T"]),
     Passes("trailers are dropped", post(b"/p/b", CHUNKED, b"Trailer: X-T", body=b"3\r\nabc\r\n0\r\nX-T: evil\r\n\r\n"),
            body=b"abc", lacks=["X-T"]),
     Passes("a chunk that looks like a request", post(b"/p/b", CHUNKED, body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
@@ -158,6 +160,9 @@ REFUSED = [
     Refused("chunk size zz", post(b"/x", CHUNKED, body=b"zz\r\nabc\r\n0\r\n\r\n"), closes=True, silent=True),
     Refused("chunk size 0x2", post(b"/x", CHUNKED, body=b"0x2\r\nab\r\n0\r\n\r\n"), closes=True, silent=True),
     Refused("chunk size negative", post(b"/x", CHUNKED, body=b"-1\r\nab\r\n0\r\n\r\n"), closes=True, silent=True),
+    Refused("chunk size with a blank", post(b"/x", CHUNKED, body=b"3 \r\nabc\r\n0\r\n\r\n"), closes=True, silent=True),
+    Refused("chunk data without an end", post(b"/x", CHUNKED, body=b"3\r\nabcXX0\r\n\r\n"), closes=True, silent=True),
+    Refused("chunk without a size", post(b"/x", CHUNKED, body=b";a\r\n\r\n"), closes=True, silent=True),
     Refused("chunk size beyond 64 bits", post(b"/x", CHUNKED, body=b"fffffffffffffffff\r\nab\r\n0\r\n\r\n"), (400, 413), closes=True, silent=True),
     # ---- names and values
     Refused("two hosts", b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),

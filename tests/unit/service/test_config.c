@@ -96,6 +96,27 @@ Test(config, all_problems_of_all_sources_at_once)
     cr_assert_eq(problems.n, 6, "%zu", problems.n);
 }
 
+Test(config, a_bad_file_hides_neither_bad_values_nor_bad_urls)
+{
+    struct service_config config;
+    char path[] = "/tmp/vct-XXXXXX", assignment[64], place[64];
+    int fd = mkstemp(path);
+
+    dprintf(fd, "{\"nonsense\":1,\n\"parameters\":{\"TIER_FREE_MAX\":\"many\"}}");
+    close(fd);
+    snprintf(assignment, sizeof(assignment), "CONFIG_FILE=%s", path);
+    snprintf(place, sizeof(place), "%s:2:", path);
+    setenv("UPSTREAM_URL", "gopher://x", 1);
+    cr_assert_eq(load(&config, (const char *const[]){assignment, "GLOBAL_RATE_MAX=x", NULL}),
+                 -EINVAL);
+    unlink(path);
+    cr_assert_eq(problems.n, 4, "%zu", problems.n);
+    cr_assert(strstr(problems.items[0], "nonsense"), "%s", problems.items[0]);
+    cr_assert(strstr(problems.items[1], "GLOBAL_RATE_MAX"), "%s", problems.items[1]);
+    cr_assert(strncmp(problems.items[2], place, strlen(place)) == 0, "%s", problems.items[2]);
+    cr_assert(strstr(problems.items[3], "gopher"), "%s", problems.items[3]);
+}
+
 Test(config, the_service_checks_the_whole)
 {
     struct service_config config;
