@@ -103,7 +103,7 @@ static int charge_window(const struct window *window, struct cell *cell, uint64_
                     : window_charge(cell, window, cost, ret_reading);
     if (r == 0) {
         ret_charge->bucket = window_bucket(window);
-        ret_charge->tag = window->tags[window->slot];
+        ret_charge->tag = window->epoch;
     }
     return r;
 }

@@ -7,23 +7,28 @@
 
 // Why the bound holds. Suppose more than `limit` admissions lie in one trailing window, and let A
 // be the one that added last. Each of them counted in the epoch of its instant (its clock was read
-// after its sum and lay in the epoch), so each is at most `span` epochs from A's. None of their
-// counts was zeroed before A's sum: whoever zeroes has read a clock by which the epoch is dead, A
-// reads its own clock later, and would be more than a window away. Adds of one epoch meet in one
-// word, so A's own CAS saw those; the others A reads afterwards. So A's sum had them all, exceeded
-// the limit, and A was not admitted.
+// after its sum and lay in the epoch), so each is less than `buckets` epochs from A's. None of
+// their lanes was zeroed before A's sum: whoever zeroes has read a clock by which the lane's epoch
+// is dead, A reads its own clock later, and would not be in its epoch. Adds of one epoch meet in
+// one word, so A's own CAS saw those; the others A reads afterwards. So A's sum had them all,
+// exceeded the limit, and A was not admitted.
 //
-// A tag is compared for equality only, and only once `last` was seen to equal the present epoch
-// AFTER the word was read: `last` is raised before anything is added, so a word of a newer group
-// cannot be mistaken for a dead one. Before `last` is raised, dead words are zeroed, judged by the
-// old `last`, so that a tag that comes round again (8 bits: after 1 536 groups) finds no old count.
+// `last` says which epochs the lanes stand for: those up to it. Before it is raised the lanes of
+// the epochs in between are zeroed, so at `last` itself nothing dead is left, and a reader of a
+// later epoch leaves out the lanes in between. Whoever was about to add meanwhile may leave a count
+// in a lane that has begun anew: it makes the key stricter until the lane is zeroed again.
+//
+// A tag is no part of a lane's meaning. It is the epoch of the word's latest change (its lower
+// bits), so that a zeroing judged by an old `last` fails when the word was counted in since: only a
+// process that stands still between its last look and its CAS for a whole turn of the tag, 16
+// epochs or a multiple at the least, and then finds the very same counts in all lanes, is deceived.
 
 #define GROUPS CELL_COUNT_WORDS
 
-// Lanes and tag share a word: at least 8 bits of tag, the rest for as many lanes as go in.
+// Lanes and tag share a word: at least 4 bits of tag, the rest for as many lanes as go in.
 static const struct layout {
     uint32_t count_bits, lanes;
-} layouts[] = {{8, 7}, {11, 5}, {14, 4}, {16, 3}};
+} layouts[] = {{8, 7}, {9, 6}, {10, 6}, {11, 5}, {12, 5}, {14, 4}, {15, 4}, {16, 3}};
 #define N_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
 static uint32_t lanes_of(uint32_t count_bits)
@@ -54,18 +59,14 @@ void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uin
                               .count_bits = count_bits,
                               .lanes = lanes,
                               .tag_shift = lanes * count_bits,
+                              .buckets = lanes * GROUPS,
                               .lane_max = (UINT64_C(1) << count_bits) - 1,
                               .all_lanes = (UINT64_C(1) << lanes * count_bits) - 1};
-    window->span = window->lanes * (GROUPS - 1);
-    window->bucket_ns = (window_ns + window->span - 1) / window->span;
+    uint64_t span = window->buckets - 1;
+    window->bucket_ns = (window_ns + span - 1) / span;
     if (window->bucket_ns == 0) {
         window->bucket_ns = 1;
     }
-}
-
-static uint64_t tag_of_group(const struct window *window, uint64_t group)
-{
-    return (group / GROUPS) << window->tag_shift; // the upper bits of the group's number fall off
 }
 
 void window_set_clock(struct window *window, uint64_t now_ns)
@@ -74,40 +75,59 @@ void window_set_clock(struct window *window, uint64_t now_ns)
         return;
     }
     uint64_t ordinal = now_ns / window->bucket_ns;
-    uint64_t bias = window->span + 1; // live_from is at least 1
-    window->epoch = ordinal + bias;
+    window->epoch = ordinal + window->buckets; // live_from is at least 1
     window->start_ns = ordinal * window->bucket_ns;
     window->end_ns = window->start_ns + window->bucket_ns;
-    window->live_from = window->epoch - window->span;
-    uint64_t newest = window->epoch / window->lanes;
-    uint32_t lane = (uint32_t)(window->epoch % window->lanes);
-    window->slot = (uint32_t)(newest % GROUPS);
-    window->shift = lane * window->count_bits;
-    for (uint64_t back = 0; back < GROUPS; back++) {
-        uint64_t slot = (newest - back) % GROUPS;
-        window->tags[slot] = tag_of_group(window, newest - back);
-        window->masks[slot] = window->all_lanes;
+    window->live_from = ordinal + 1;
+    window->tag = window->epoch << window->tag_shift; // the upper bits fall off
+    window->position = (uint32_t)(window->epoch % window->buckets);
+    window->slot = window->position / window->lanes;
+    window->shift = window->position % window->lanes * window->count_bits;
+}
+
+// The bits of those lanes of a word that lie at the positions from `from` on and before `to`.
+static uint64_t lanes_between(const struct window *window, uint32_t slot, uint32_t from,
+                              uint32_t to)
+{
+    uint32_t first = slot * window->lanes, end = first + window->lanes;
+    from = from < first ? first : from > end ? end : from;
+    to = to < from ? from : to > end ? end : to;
+    return ((UINT64_C(1) << (to - first) * window->count_bits) - 1) &
+           ~((UINT64_C(1) << (from - first) * window->count_bits) - 1);
+}
+
+// The lanes of a word that stood for an epoch at `last` and do not any more.
+static uint64_t dead_lanes(const struct window *window, uint32_t slot, uint64_t last)
+{
+    uint64_t passed = window->epoch - last;
+    if (passed >= window->buckets) {
+        return window->all_lanes;
     }
-    uint32_t oldest = (window->slot + 1) % GROUPS;
-    window->masks[oldest] = window->all_lanes & ~((UINT64_C(1) << window->shift) - 1);
+    uint32_t end = window->position + 1, n = (uint32_t)passed;
+    if (n <= end) {
+        return lanes_between(window, slot, end - n, end);
+    }
+    return lanes_between(window, slot, 0, end) |
+           lanes_between(window, slot, end + window->buckets - n, window->buckets);
 }
 
 // Sums one layout, with everything about it a constant of the code: this runs for every request.
-// `own`, if any, replaces the present epoch's word: what our CAS left there. Lanes are added in two
-// halves, each with a neighbour's room for the carry.
+// `own`, if any, replaces the present epoch's word: what our CAS left there; `masks`, if any, leave
+// dead lanes out. Lanes are added in two halves, each with a neighbour's room for the carry.
 static inline __attribute__((always_inline)) void
 sum_layout(const struct cell *cell, const struct window *window, const uint64_t *own,
-           struct cell_reading *ret_reading, uint32_t bits, uint32_t lanes)
+           const uint64_t *masks, struct cell_reading *ret_reading, uint32_t bits, uint32_t lanes)
 {
     const uint32_t tag_shift = lanes * bits, step = 2 * bits;
     const uint64_t pair_max = (UINT64_C(1) << step) - 1;
+    const uint64_t all_lanes = (UINT64_C(1) << tag_shift) - 1;
     uint64_t even_lanes = 0, pairs = 0, total = 0;
     for (uint32_t bit = 0; bit < tag_shift; bit += step) {
         even_lanes |= ((UINT64_C(1) << bits) - 1) << bit;
     }
     for (uint32_t i = 0; i < GROUPS; i++) {
         uint64_t word = own && i == window->slot ? *own : atomic_load(&cell->counts[i]);
-        uint64_t live = (word ^ window->tags[i]) >> tag_shift ? 0 : word & window->masks[i];
+        uint64_t live = word & (masks ? masks[i] : all_lanes);
         ret_reading->words[i] = live;
         pairs += (live & even_lanes) + (live >> bits & even_lanes);
     }
@@ -118,20 +138,32 @@ sum_layout(const struct cell *cell, const struct window *window, const uint64_t 
 }
 
 static void read_live(const struct cell *cell, const struct window *window, const uint64_t *own,
-                      struct cell_reading *ret_reading)
+                      const uint64_t *masks, struct cell_reading *ret_reading)
 {
     switch (window->count_bits) {
     case 8:
-        sum_layout(cell, window, own, ret_reading, 8, 7);
+        sum_layout(cell, window, own, masks, ret_reading, 8, 7);
+        break;
+    case 9:
+        sum_layout(cell, window, own, masks, ret_reading, 9, 6);
+        break;
+    case 10:
+        sum_layout(cell, window, own, masks, ret_reading, 10, 6);
         break;
     case 11:
-        sum_layout(cell, window, own, ret_reading, 11, 5);
+        sum_layout(cell, window, own, masks, ret_reading, 11, 5);
+        break;
+    case 12:
+        sum_layout(cell, window, own, masks, ret_reading, 12, 5);
         break;
     case 14:
-        sum_layout(cell, window, own, ret_reading, 14, 4);
+        sum_layout(cell, window, own, masks, ret_reading, 14, 4);
+        break;
+    case 15:
+        sum_layout(cell, window, own, masks, ret_reading, 15, 4);
         break;
     default:
-        sum_layout(cell, window, own, ret_reading, 16, 3);
+        sum_layout(cell, window, own, masks, ret_reading, 16, 3);
     }
 }
 
@@ -143,40 +175,49 @@ int window_look(const struct cell *cell, const struct window *window,
         return -EAGAIN;
     }
     if (last < window->live_from) {
-        *ret_reading = (struct cell_reading){0}; // whatever the tags look like by now
+        *ret_reading = (struct cell_reading){0}; // whatever the lanes hold
         return 0;
     }
-    read_live(cell, window, NULL, ret_reading);
+    if (last == window->epoch) {
+        read_live(cell, window, NULL, NULL, ret_reading);
+        return 0;
+    }
+    uint64_t masks[GROUPS];
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        masks[i] = window->all_lanes & ~dead_lanes(window, i, last);
+    }
+    read_live(cell, window, NULL, masks, ret_reading);
     return 0;
 }
 
-// Is anything in this word live at `live_from`, when the cell's last epoch is `last`?
-static bool word_is_live(const struct window *window, uint32_t slot, uint64_t word, uint64_t last,
-                         uint64_t live_from)
+// Zeroes the lanes of one word that are dead. False: `last` has changed, judge again.
+static bool zero_dead(struct cell *cell, const struct window *window, uint32_t slot, uint64_t last)
 {
-    uint64_t newest = last / window->lanes;
-    uint64_t back = (newest % GROUPS + GROUPS - slot) % GROUPS;
-    if (back > newest || (word ^ tag_of_group(window, newest - back)) >> window->tag_shift) {
-        return false;
+    uint64_t word = atomic_load(&cell->counts[slot]);
+    uint64_t dead = dead_lanes(window, slot, last);
+    while (word & dead) {
+        if (atomic_load(&cell->last) != last) {
+            return false;
+        }
+        uint64_t rest = window->tag | (word & window->all_lanes & ~dead);
+        if (atomic_compare_exchange_strong(&cell->counts[slot], &word, rest)) {
+            break;
+        }
     }
-    return (newest - back + 1) * window->lanes > live_from; // its newest epoch
+    return true;
 }
 
 int window_raise(struct cell *cell, const struct window *window)
 {
     uint64_t last = atomic_load(&cell->last);
     while (last < window->epoch) {
-        for (uint32_t i = 0; i < GROUPS; i++) {
-            uint64_t word = atomic_load(&cell->counts[i]);
-            if (word == 0 || word_is_live(window, i, word, last, window->live_from)) {
-                continue;
-            }
-            if (atomic_load(&cell->last) != last) {
-                break; // the word may be newer than `last` tells: judge again
-            }
-            atomic_compare_exchange_strong(&cell->counts[i], &word, 0);
+        bool is_clean = true;
+        for (uint32_t i = 0; i < GROUPS && is_clean; i++) {
+            is_clean = zero_dead(cell, window, i, last);
         }
-        if (atomic_compare_exchange_strong(&cell->last, &last, window->epoch)) {
+        if (!is_clean) {
+            last = atomic_load(&cell->last);
+        } else if (atomic_compare_exchange_strong(&cell->last, &last, window->epoch)) {
             return 0;
         }
     }
@@ -194,14 +235,12 @@ static int add(struct cell *cell, const struct window *window, uint64_t cost, bo
         if (atomic_load(&cell->last) != window->epoch) {
             return -EAGAIN;
         }
-        uint64_t tag = window->tags[window->slot];
-        uint64_t counts = (word ^ tag) >> window->tag_shift ? 0 : word & window->all_lanes;
+        uint64_t counts = word & window->all_lanes;
         uint64_t room = window->lane_max - (counts >> window->shift & window->lane_max);
         if (cost > room && !is_late) {
             return -EDQUOT;
         }
-        cost = cost < room ? cost : room;
-        added = tag | (counts + (cost << window->shift));
+        added = window->tag | (counts + ((cost < room ? cost : room) << window->shift));
     } while (!atomic_compare_exchange_weak(slot, &word, added));
     *ret_word = added;
     return 0;
@@ -219,13 +258,12 @@ int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
     if (r < 0) {
         return r;
     }
-    read_live(cell, window, &own, ret_reading);
+    read_live(cell, window, &own, NULL, ret_reading);
     bool stale = atomic_load(&cell->last) != window->epoch;
     if (!stale && ret_reading->used <= window->limit) {
         return 0;
     }
-    window_take_back(cell, window->count_bits, window_bucket(window), window->tags[window->slot],
-                     cost);
+    window_take_back(cell, window->count_bits, window_bucket(window), window->epoch, cost);
     ret_reading->used -= cost;
     return stale ? -EAGAIN : -EDQUOT;
 }
@@ -240,45 +278,44 @@ int window_charge_late(struct cell *cell, const struct window *window, uint64_t 
     return r;
 }
 
-void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t tag,
+void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t epoch,
                       uint64_t cost)
 {
-    uint32_t slot = bucket & 0xff, shift = bucket >> 8;
-    uint32_t tag_shift = lanes_of(count_bits) * count_bits;
-    if (slot >= GROUPS || shift + count_bits > tag_shift) {
+    uint32_t slot = bucket & 0xff, shift = bucket >> 8, lanes = lanes_of(count_bits);
+    if (slot >= GROUPS || shift + count_bits > lanes * count_bits) {
         return; // a verdict that was not ours
     }
     uint64_t lane_max = (UINT64_C(1) << count_bits) - 1;
-    uint64_t word = atomic_load(&cell->counts[slot]), less;
+    uint64_t word = atomic_load(&cell->counts[slot]);
     do {
-        if ((word ^ tag) >> tag_shift || (word >> shift & lane_max) < cost) {
+        // Whoever raises `last` so far zeroes the lane first, and that changes the word.
+        if (atomic_load(&cell->last) - epoch >= (uint64_t)lanes * GROUPS ||
+            (word >> shift & lane_max) < cost) {
             return;
         }
-        less = word - (cost << shift);
-        if (less << (64 - tag_shift) == 0) {
-            less = 0;
-        }
-    } while (!atomic_compare_exchange_weak(&cell->counts[slot], &word, less));
+    } while (!atomic_compare_exchange_weak(&cell->counts[slot], &word, word - (cost << shift)));
 }
 
 uint64_t window_freed_ns(const struct window *window, const struct cell_reading *reading,
                          uint64_t count)
 {
     uint64_t freed = 0;
-    uint32_t slot = window->slot;
-    for (uint32_t back = GROUPS; back-- > 0;) { // from the oldest group on
-        slot = slot + 1 < GROUPS ? slot + 1 : 0;
+    uint64_t newer = ((UINT64_C(1) << window->shift) - 1) | window->lane_max << window->shift;
+    for (uint32_t step = 0; step <= GROUPS; step++) { // from the oldest lane on
+        uint32_t slot = (window->slot + step) % GROUPS;
         uint64_t word = reading->words[slot];
+        word &= step == 0 ? ~newer : step == GROUPS ? newer : UINT64_MAX;
         while (word != 0) { // its lanes that are not empty
             uint32_t lane = (uint32_t)__builtin_ctzll(word) / window->count_bits;
             uint64_t lane_bits = window->lane_max << lane * window->count_bits;
             freed += (word & lane_bits) >> lane * window->count_bits;
-            if (freed >= count) { // dead from epoch + span + 1 on, and epochs are biased by that
-                uint64_t group = window->epoch / window->lanes - back;
-                return (group * window->lanes + lane) * window->bucket_ns;
+            if (freed >= count) { // dead from epoch + buckets on, and epochs are biased by that
+                uint32_t position = slot * window->lanes + lane;
+                uint32_t age = window->position + window->buckets - position;
+                return (window->epoch - age % window->buckets) * window->bucket_ns;
             }
             word &= ~lane_bits;
         }
     }
-    return window->end_ns + window->span * window->bucket_ns;
+    return window->end_ns + (window->buckets - 1) * window->bucket_ns;
 }

@@ -1,9 +1,10 @@
 // Strict sliding window over one cell: never more than the limit in any trailing window.
 //
-// Time is cut into epochs (sub-buckets). A count word holds a tag of 8 bits or more, which names a
-// group of consecutive epochs, and one lane for each epoch of the group: 42 sub-buckets for limits
-// up to 255, 30 up to 2047, 24 up to 16383, 18 up to 65535. The window spans five of the six groups
-// and the oldest epoch counts in full, so what is summed always covers the whole trailing window.
+// Time is cut into epochs (sub-buckets), and a cell has a lane for each of the last 18 to 42: the
+// smaller the limit, the more lanes go into a word. The window spans all but one of them and the
+// oldest counts in full, so what is summed always covers the whole trailing window. A lane is
+// zeroed before it serves its next epoch: 41 sub-buckets in a window for limits up to 255, 35 up to
+// 1023, 29 up to 4095, 23 up to 32767, 17 up to 65535.
 //
 // To admit: look (check the sum), charge (add by CAS, sum again), then let the table re-read the
 // owner, and only then read the clock: the reading must lie in the charged epoch, and is the
@@ -21,17 +22,18 @@
 struct window {
     // Fixed by the policy.
     uint64_t limit, bucket_ns;
-    uint32_t count_bits, lanes, tag_shift;
-    uint32_t span; // epochs in the window
+    uint32_t count_bits, lanes, tag_shift; // lanes: in a word; tags stand above them
+    uint32_t buckets;                      // lanes of the cell; one more than the window spans
     uint64_t lane_max, all_lanes;
     // Fixed for one epoch (window_set_clock).
     uint64_t epoch, start_ns, end_ns;
     uint64_t live_from; // epochs below are dead; above 0 always, so that a zero `last` is dead
-    uint64_t tags[CELL_COUNT_WORDS], masks[CELL_COUNT_WORDS]; // tags stand above the lanes
-    uint32_t slot, shift;                                     // where this epoch counts
+    uint64_t tag;
+    uint32_t position, slot,
+        shift; // where this epoch counts: which lane, its word, and where there
 };
 
-// Bits of a count for a limit: 8, 11, 14 or 16; 0 when the limit is beyond all of them.
+// Bits of a count for a limit, 8 to 16; 0 when the limit is beyond all of them.
 uint32_t window_count_bits(uint64_t limit_max);
 void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uint64_t window_ns);
 // Moves to the epoch of `now_ns`. Cheap when it is the present one.
@@ -54,8 +56,8 @@ int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
 // 0 or -EAGAIN.
 int window_charge_late(struct cell *cell, const struct window *window, uint64_t cost,
                        struct cell_reading *ret_reading);
-// Takes `cost` back from the sub-bucket it was charged to, if that still stands.
-void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t tag,
+// Takes `cost` back from the sub-bucket it was charged to in `epoch`, if that still stands.
+void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, uint64_t epoch,
                       uint64_t cost);
 static inline uint32_t window_bucket(const struct window *window)
 {

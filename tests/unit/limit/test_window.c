@@ -124,7 +124,7 @@ static void drive_random(uint64_t limit, uint64_t window_ns, uint64_t start, int
                           limit, window_ns, i);
         } else {
             // A refusal is due to what is really there, or to the rounding of one sub-bucket.
-            cr_assert_leq(wait, window_ns + window_ns / 15 + 40000);
+            cr_assert_leq(wait, window_ns + window_ns / 17 + 40000);
         }
     }
     free(a.at);
@@ -198,7 +198,7 @@ Test(window, edge_attack_gets_the_limit_once)
     }
 }
 
-// A tag of n bits comes round again after 6 * 2^n groups; a stamp after 2^31 ticks. Jumps of
+// A tag of n bits comes round again after 2^n sub-buckets; a stamp after 2^31 ticks. Jumps of
 // exactly that, and of all multiples around it, must find an empty cell.
 Test(window, counts_do_not_come_back_when_a_tag_does)
 {
@@ -209,9 +209,9 @@ Test(window, counts_do_not_come_back_when_a_tag_does)
                 struct subject s;
                 subject_init(&s, limits[i], NS_PER_S);
                 uint64_t turn = s.is_ring ? s.ring.tick_ns << 31
-                                          : (s.window.bucket_ns * s.window.lanes * 6)
-                                                << (64 - s.window.tag_shift);
+                                          : s.window.bucket_ns << (64 - s.window.tag_shift);
                 uint64_t step = s.is_ring ? s.ring.tick_ns : s.window.bucket_ns;
+                turn *= 1 + 2 * NS_PER_S / turn; // so often that all counts are dead
                 uint64_t now = 100 * NS_PER_S;
                 for (uint64_t n = 0; n < limits[i]; n++) {
                     cr_assert_eq(ask(&s, now + n * (NS_PER_S / 2 / limits[i]), 1), 0);
@@ -232,7 +232,7 @@ Test(window, leftovers_of_a_visited_cell_do_not_come_back)
 {
     struct subject s;
     subject_init(&s, 100, NS_PER_S);
-    uint64_t turn = (s.window.bucket_ns * s.window.lanes * 6) << (64 - s.window.tag_shift);
+    uint64_t turn = s.window.bucket_ns << (64 - s.window.tag_shift);
     uint64_t now = 50 * NS_PER_S;
     for (int visit = 0; visit < 200; visit++) {
         cr_assert_eq(ask(&s, now, 40), 0, "visit %d", visit);
@@ -268,12 +268,12 @@ Test(window, taking_back_gives_room_and_never_more)
         cr_assert_eq(ask(&s, now, 1), 0);
         cr_assert_neq(ask(&s, now, 1), 0);
         uint32_t bucket = window_bucket(&s.window);
-        uint64_t tag = s.window.tags[s.window.slot];
+        uint64_t tag = s.window.epoch;
         window_take_back(&s.cell, s.window.count_bits, bucket, tag, 1);
         cr_assert_eq(ask(&s, now, 1), 0);
         window_take_back(&s.cell, s.window.count_bits, bucket, tag, limits[i]);
         window_take_back(&s.cell, s.window.count_bits, bucket, tag, 1);
-        cr_assert_eq(atomic_load(&s.cell.counts[s.window.slot]), 0, "a zero word is empty");
+        cr_assert_eq(atomic_load(&s.cell.counts[s.window.slot]) & s.window.all_lanes, 0);
         cr_assert_eq(ask(&s, now, limits[i]), 0);
     }
 }
@@ -322,8 +322,8 @@ Test(window, admits_nearly_what_an_exact_log_admits)
 {
     static const struct {
         uint64_t limit;
-        double least; // promised: 0.95, and 0.98 for limits up to 255
-    } cases[] = {{5, 0.999}, {12, 0.999}, {100, 0.98}, {250, 0.98}, {1000, 0.965}, {10000, 0.95}};
+        double least; // promised: 0.95, and 0.98 for limits up to 1023
+    } cases[] = {{5, 0.999}, {12, 0.999}, {100, 0.98}, {250, 0.98}, {1000, 0.98}, {10000, 0.95}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         double share = poisson_share(cases[i].limit, cases[i].limit > 500 ? 200 : 2000);
         cr_log_info("limit %lu: %.4f of the exact log", cases[i].limit, share);
