@@ -40,8 +40,9 @@ static void give_back(struct limit_view *view, const struct limit_verdict *verdi
     }
     // Overflow cells have no owner. Another owner has found everything here dead.
     if (charge->owner == 0 || atomic_load(&cell->owner) == charge->owner) {
-        struct meter_charge taken = {.bucket = charge->bucket, .tag = charge->tag};
-        meter_take_back(meter, cell, charge->cost, &taken, view_now_ns(view));
+        struct meter_charge taken = {
+            .bucket = charge->bucket, .tag = charge->tag, .owner = charge->owner};
+        view_take_back(view, meter, cell, charge->cost, &taken);
     }
     charge->cost = 0;
 }
@@ -92,11 +93,11 @@ static bool try_late(struct limit_view *view, struct trial *trial, uint64_t cost
     trial->charged = trial_charge(trial, cost, true) == 0;
     bool stands = trial->charged && table_stands(&trial->key, &trial->place);
     uint64_t now_ns = view_now_ns(view);
-    if (stands && trial_has(trial, now_ns)) {
+    if (stands && meter_has(trial->meter, now_ns)) {
         return true;
     }
     if (trial->charged) {
-        meter_take_back(trial->meter, trial->place.cell, cost, &trial->charge, now_ns);
+        view_take_back(view, trial->meter, trial->place.cell, cost, &trial->charge);
     }
     return false;
 }

@@ -42,10 +42,11 @@ _Static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "wo
 
 #define OWNER_CONFIRMED   (UINT64_C(1) << 19)
 #define OWNER_RETURNING   (UINT64_C(1) << 18) // tentative, and was confirmed for the same key before
+#define OWNER_CONDEMNED   (OWNER_CONFIRMED | OWNER_RETURNING) // confirmed; somebody would take it
 #define OWNER_CLAIM_MASK  (OWNER_RETURNING - 1)
 #define OWNER_PRINT_SHIFT 20 // everything below is not the fingerprint
 
-// The owner word that follows `previous`; `state` is OWNER_CONFIRMED, OWNER_RETURNING or 0. Never
+// The owner word that follows `previous`; `state` is one of the above, or 0. Never
 // 0, which means "never used".
 static inline uint64_t owner_next(uint64_t print, uint64_t previous, uint64_t state)
 {

@@ -55,8 +55,6 @@ struct decision {
 // Finds or makes the key's place and charges there. `trial` has been looked at (table_find), with
 // its meter's clock set. -EDQUOT, -EAGAIN: nothing is charged.
 int trial_charge(struct trial *trial, uint64_t cost, bool is_late);
-// Does this last clock reading stand for the charge?
-bool trial_has(const struct trial *trial, uint64_t now_ns);
 
 // ---- leased.c
 // Where this try's tokens would come from; sets `denied`. False: the policy's meter decides.

@@ -2,13 +2,15 @@
 
 #include <errno.h>
 
-// Why the bound holds though cells change hands. Who takes a cell has read his clock, then a word
-// that this clock has reached, then swaps the owner. Who charges reads the word before he adds, the
-// owner afterwards, and his clock last. If the owner was swapped before he read it, he sees that.
-// If after, the taker read the word as it was before the charge, and his clock, which had reached
-// it, before that: so the charger's last reading has reached it too, and he is not admitted.
-// Of admissions stamped with the first clock reading the TAT admits no more than burst + t/interval
-// in any order of the charges, and each was admitted less than a grace after its stamp.
+// Why the bound holds. Of charges in the order of their CAS let S be any run of n, stamped with the
+// clock readings they were judged by. The first moves the TAT to its stamp plus an interval or
+// further, each of the others an interval on, and the last one found it within burst intervals of
+// its own stamp: n intervals are at most burst intervals and the time between these two stamps.
+// Each was admitted less than a grace after its stamp.
+//
+// Why taking back breaks nothing. Without a charge the TAT would be behind by its cost, less the
+// time in which nothing would have been left to drain: that lies between the charge and now. So who
+// gives back the cost less all that time leaves the TAT no earlier than it would be.
 
 #define GRACE_MIN_NS 16384
 #define GRACE_SHARE  16 // of an interval
@@ -59,7 +61,7 @@ void gcra_raise(struct cell_head *cell, const struct gcra *gcra)
 }
 
 int gcra_charge(struct cell_head *cell, const struct gcra *gcra, uint64_t cost, bool is_late,
-                uint64_t *ret_tat, uint64_t *ret_until_ns, struct cell_reading *ret_reading)
+                struct gcra_charge *ret_charge, struct cell_reading *ret_reading)
 {
     uint64_t word = atomic_load(&cell->last), tat, next;
     do {
@@ -76,24 +78,43 @@ int gcra_charge(struct cell_head *cell, const struct gcra *gcra, uint64_t cost, 
             return -EDQUOT;
         }
     } while (!atomic_compare_exchange_weak(&cell->last, &word, next + gcra->grace_ns));
-    *ret_tat = next;
-    *ret_until_ns = word;
+    *ret_charge =
+        (struct gcra_charge){.at_ns = gcra->now_ns, .before = word, .after = next + gcra->grace_ns};
     read_tat(gcra, next, ret_reading);
     return 0;
 }
 
-void gcra_take_back(struct cell_head *cell, const struct gcra *gcra, uint64_t cost, uint64_t tat,
-                    uint64_t now_ns)
+// The owner is read after the word: while he stays, so does the word's meaning, and a word that has
+// changed makes the CAS fail.
+static bool give_back(struct cell_head *cell, uint64_t owner, uint64_t cost_ns, uint64_t at_ns,
+                      uint64_t seen, uint64_t now_ns)
 {
-    uint64_t left_ns = tat > now_ns ? tat - now_ns : 0;
-    uint64_t back_ns = cost <= left_ns / gcra->interval_ns ? cost * gcra->interval_ns : left_ns;
-    uint64_t word = atomic_load(&cell->last), less;
-    do {
-        if (word <= now_ns) {
-            return; // all of it has drained
-        }
-        less = word > back_ns ? word - back_ns : 0;
-    } while (!atomic_compare_exchange_weak(&cell->last, &word, less));
+    uint64_t passed_ns = now_ns > at_ns ? now_ns - at_ns : 0;
+    uint64_t back_ns = cost_ns > passed_ns ? cost_ns - passed_ns : 0;
+    if (seen <= back_ns || seen <= now_ns || (owner != 0 && atomic_load(&cell->owner) != owner)) {
+        return true; // nothing of it is left
+    }
+    return atomic_compare_exchange_strong(&cell->last, &seen, seen - back_ns);
+}
+
+bool gcra_undo(struct cell_head *cell, const struct gcra *gcra, uint64_t owner,
+               const struct gcra_charge *charge, uint64_t seen, uint64_t now_ns)
+{
+    uint64_t word = charge->after, start = charge->before;
+    if (atomic_compare_exchange_strong(&cell->last, &word, charge->before)) {
+        return true; // nobody has charged meanwhile: as if it had not been
+    }
+    if (start < charge->at_ns + gcra->grace_ns) {
+        start = charge->at_ns + gcra->grace_ns; // where the charge began
+    }
+    return give_back(cell, owner, charge->after - start, charge->at_ns, seen, now_ns);
+}
+
+bool gcra_refund(struct cell_head *cell, const struct gcra *gcra, uint64_t owner, uint64_t cost,
+                 uint64_t at_ns, uint64_t seen, uint64_t now_ns)
+{
+    uint64_t most = cost <= gcra->burst ? cost : gcra->burst;
+    return give_back(cell, owner, most * gcra->interval_ns, at_ns, seen, now_ns);
 }
 
 uint64_t gcra_freed_ns(const struct gcra *gcra, const struct cell_reading *reading, uint64_t count)

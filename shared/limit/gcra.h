@@ -5,8 +5,9 @@
 //
 // Bound: in any time t at most burst + (t + grace) / interval admissions, grace being a sixteenth
 // of the interval and at least 16 us (a decision that took longer from its first clock reading to
-// its last is taken back and tried again). Per trailing window that is burst + limit.
-// A refund gives back what of its charge has not yet drained, so that a later burst gains nothing.
+// its last is taken back and tried again). Per trailing window that is burst + limit. A refund
+// gives back what of its charge has not drained yet; where several cross with charges, the bound is
+// above by at most what they gave back.
 //
 // The word is the TAT plus the grace, and the cell is live while it lies ahead of the clock. Pure:
 // no clock of its own. Thread: any process, one `struct gcra` each.
@@ -45,13 +46,21 @@ void gcra_look(const struct cell_head *cell, const struct gcra *gcra,
                struct cell_reading *ret_reading);
 // Makes the cell live without charging anything.
 void gcra_raise(struct cell_head *cell, const struct gcra *gcra);
-// 0, or -EDQUOT when it does not fit (`is_late`: always fits, as far as most_ahead_ns). `ret_tat`
-// is the TAT it was charged up to; the charge holds only when the last clock reading is before
-// `ret_until_ns`, for later the cell may have been another key's.
+struct gcra_charge {
+    uint64_t at_ns;         // the clock reading it was judged by
+    uint64_t before, after; // the word as it was, and as it became
+};
+
+// 0, or -EDQUOT when it does not fit (`is_late`: always fits, as far as most_ahead_ns).
 int gcra_charge(struct cell_head *cell, const struct gcra *gcra, uint64_t cost, bool is_late,
-                uint64_t *ret_tat, uint64_t *ret_until_ns, struct cell_reading *ret_reading);
-void gcra_take_back(struct cell_head *cell, const struct gcra *gcra, uint64_t cost, uint64_t tat,
-                    uint64_t now_ns);
+                struct gcra_charge *ret_charge, struct cell_reading *ret_reading);
+// Both take a charge back that was judged at `at_ns`, and do nothing once the cell's owner word is
+// not `owner` (0: whatever it is). `seen` is the cell's word, `now_ns` was read after it. False: it
+// has changed since, try again with fresh ones.
+bool gcra_undo(struct cell_head *cell, const struct gcra *gcra, uint64_t owner,
+               const struct gcra_charge *charge, uint64_t seen, uint64_t now_ns);
+bool gcra_refund(struct cell_head *cell, const struct gcra *gcra, uint64_t owner, uint64_t cost,
+                 uint64_t at_ns, uint64_t seen, uint64_t now_ns);
 // The instant from which `count` units fewer are in use; a window away when it is more than all.
 uint64_t gcra_freed_ns(const struct gcra *gcra, const struct cell_reading *reading, uint64_t count);
 

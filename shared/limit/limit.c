@@ -116,8 +116,8 @@ static void take_back_all(struct decision *decision)
         if (trial->charged && trial->leased.state != LEASED_NOT) {
             leased_take_back(trial);
         } else if (trial->charged) {
-            meter_take_back(trial->meter, trial->place.cell, trial->cost, &trial->charge,
-                            decision->now_ns);
+            view_take_back(decision->view, trial->meter, trial->place.cell, trial->cost,
+                           &trial->charge);
         }
         trial->charged = false;
     }
@@ -133,18 +133,12 @@ int trial_charge(struct trial *trial, uint64_t cost, bool is_late)
             r = table_settle(&trial->key, live_from, &trial->place);
         }
     }
+    trial->charge.owner = trial->place.owner;
     if (r == 0) {
         r = meter_charge(trial->meter, trial->place.cell, cost, is_late, &trial->charge,
                          &trial->reading);
     }
     return r;
-}
-
-bool trial_has(const struct trial *trial, uint64_t now_ns)
-{
-    // Nobody takes an overflow cell over.
-    bool is_in_time = !trial->charged || trial->place.overflow || now_ns < trial->charge.until_ns;
-    return is_in_time && meter_has(trial->meter, now_ns);
 }
 
 static int charge_all(struct decision *decision)
@@ -182,7 +176,7 @@ static bool is_in_epoch(const struct decision *decision)
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
         bool has = trial->leased.state != LEASED_NOT ? leased_has(trial, decision->now_ns)
-                                                     : trial_has(trial, decision->now_ns);
+                                                     : meter_has(trial->meter, decision->now_ns);
         if (!trial->ignored && !has) {
             return false;
         }

@@ -108,10 +108,33 @@ static int charge_window(const struct window *window, struct cell *cell, uint64_
     return r;
 }
 
+static int charge_gcra(const struct gcra *gcra, struct cell_head *cell, uint64_t cost, bool is_late,
+                       struct meter_charge *ret_charge, struct cell_reading *ret_reading)
+{
+    struct gcra_charge charge;
+    int r = gcra_charge(cell, gcra, cost, is_late, &charge, ret_reading);
+    if (r == 0) {
+        ret_charge->tag = charge.at_ns;
+        ret_charge->before = charge.before;
+        ret_charge->after = charge.after;
+    }
+    return r;
+}
+
+static bool take_back_gcra(const struct gcra *gcra, struct cell_head *cell, uint64_t cost,
+                           const struct meter_charge *charge, uint64_t seen, uint64_t now_ns)
+{
+    if (charge->after == 0) {
+        return gcra_refund(cell, gcra, charge->owner, cost, charge->tag, seen, now_ns);
+    }
+    struct gcra_charge taken = {
+        .at_ns = charge->tag, .before = charge->before, .after = charge->after};
+    return gcra_undo(cell, gcra, charge->owner, &taken, seen, now_ns);
+}
+
 int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
                  struct meter_charge *ret_charge, struct cell_reading *ret_reading)
 {
-    ret_charge->until_ns = UINT64_MAX;
     switch (meter->kind) {
     case METER_RING:
         return is_late ? ring_charge_late(meter_wide(cell), &meter->ring, cost, &ret_charge->bucket,
@@ -119,8 +142,7 @@ int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cos
                        : ring_charge(meter_wide(cell), &meter->ring, cost, &ret_charge->bucket,
                                      &ret_charge->tag, ret_reading);
     case METER_GCRA:
-        return gcra_charge(cell, &meter->gcra, cost, is_late, &ret_charge->tag,
-                           &ret_charge->until_ns, ret_reading);
+        return charge_gcra(&meter->gcra, cell, cost, is_late, ret_charge, ret_reading);
     case METER_FIXED:
         return fixed_charge(cell, &meter->fixed, cost, is_late, &ret_charge->tag, ret_reading);
     case METER_HOLD:
@@ -133,26 +155,26 @@ int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cos
     return charge_window(&meter->window, meter_wide(cell), cost, is_late, ret_charge, ret_reading);
 }
 
-void meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
-                     const struct meter_charge *charge, uint64_t now_ns)
+bool meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
+                     const struct meter_charge *charge, uint64_t seen, uint64_t now_ns)
 {
     switch (meter->kind) {
     case METER_RING:
         ring_take_back(meter_wide(cell), charge->bucket, charge->tag);
-        return;
+        break;
     case METER_GCRA:
-        gcra_take_back(cell, &meter->gcra, cost, charge->tag, now_ns);
-        return;
+        return take_back_gcra(&meter->gcra, cell, cost, charge, seen, now_ns);
     case METER_FIXED:
         fixed_take_back(cell, cost, charge->tag);
-        return;
+        break;
     case METER_HOLD:
         hold_release(meter_wide(cell), cost, charge->bucket, charge->tag);
-        return;
-    case METER_WINDOW:
         break;
+    case METER_WINDOW:
+        window_take_back(meter_wide(cell), meter->window.count_bits, charge->bucket, charge->tag,
+                         cost);
     }
-    window_take_back(meter_wide(cell), meter->window.count_bits, charge->bucket, charge->tag, cost);
+    return true;
 }
 
 uint64_t meter_freed_ns(const struct meter *meter, const struct cell_reading *reading,

@@ -35,7 +35,8 @@ struct meter {
 struct meter_charge { // what was charged, for taking it back
     uint32_t bucket;
     uint64_t tag;
-    uint64_t until_ns; // an admission's last clock reading must be before that
+    uint64_t before, after; // gcra's; 0 for a refund
+    uint64_t owner;         // the cell's owner word; 0: an overflow cell
 };
 
 struct meter_holder { // the process, as holds name it
@@ -131,8 +132,9 @@ int meter_raise(const struct meter *meter, struct cell_head *cell);
 // cell can count); nothing for METER_HOLD.
 int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
                  struct meter_charge *ret_charge, struct cell_reading *ret_reading);
-void meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
-                     const struct meter_charge *charge, uint64_t now_ns);
+// `seen` is the cell's `last`, `now_ns` was read after it. False: try again with fresh ones.
+bool meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
+                     const struct meter_charge *charge, uint64_t seen, uint64_t now_ns);
 uint64_t meter_freed_ns(const struct meter *meter, const struct cell_reading *reading,
                         uint64_t count);
 

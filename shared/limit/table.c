@@ -3,12 +3,13 @@
 #include <errno.h>
 
 // Why a charge cannot get lost. A cell is counted in only while its owner word says confirmed, and
-// `last` is raised before that word is written, and again before anything is added. Who takes a
-// cell has read his clock first, then the owner word, then a dead `last`, and swaps the owner word
-// by CAS. If he read it before it became the present one, his CAS fails. If after, he saw `last` as
-// raised before; it is dead by his clock and not by the clock of whoever charges there (who would
-// have claimed it anew), so his clock is ahead of that epoch, and so is the other's final clock:
-// not admitted. Who charges a cell that was taken before reads the owner word again.
+// whoever counted reads that word again. Who would take a confirmed cell whose `last` is dead by
+// his clock first condemns it by CAS, which changes the word, and then reads `last` again: if it is
+// live by now, he withdraws. So a charge whose owner was read before the CAS has moved `last`
+// before the taker's second look, and one whose owner was read after it does not stand. If the
+// taker nevertheless sees it dead, his clock, and so the present, is past what was charged. A
+// condemned cell still is the key's: its next charge makes the word confirmed again, and the
+// taker's second CAS fails. A tentative claim is taken at once, for nobody counts there.
 //
 // Why a key is never confirmed in two cells. A claim is first tentative. It is confirmed only after
 // a probe of the set that began after the claim and met no other cell of the key; a tentative one
@@ -95,6 +96,24 @@ static int swap_owner(struct cell_head *cell, uint64_t print, uint64_t owner, ui
     return 0;
 }
 
+// Makes sure that nobody has counted in a confirmed cell since it was judged dead. Condemns it, and
+// puts the word that stands now into `owner`. -EAGAIN: it is in use.
+static int condemn(struct cell_head *cell, uint64_t live_from, uint64_t *owner)
+{
+    if (!(*owner & OWNER_CONFIRMED)) {
+        return 0;
+    }
+    uint64_t print = *owner >> OWNER_PRINT_SHIFT;
+    struct table_place place = {0};
+    int r = swap_owner(cell, print, *owner, OWNER_CONDEMNED, &place);
+    if (r == 0 && is_live(cell, live_from)) {
+        (void)swap_owner(cell, print, place.owner, OWNER_CONFIRMED, &place);
+        return -EAGAIN;
+    }
+    *owner = place.owner;
+    return r;
+}
+
 static int claim_newcomer(const struct table_key *key, uint64_t live_from,
                           struct table_place *ret_place)
 {
@@ -112,7 +131,8 @@ static int claim_newcomer(const struct table_key *key, uint64_t live_from,
         *ret_place = (struct table_place){.cell = key->overflow, .overflow = true};
         return 0;
     }
-    return swap_owner(probe.claimable, key->print, probe.claimable_owner, 0, ret_place);
+    r = condemn(probe.claimable, live_from, &probe.claimable_owner);
+    return r < 0 ? r : swap_owner(probe.claimable, key->print, probe.claimable_owner, 0, ret_place);
 }
 
 int table_claim(const struct table_key *key, uint64_t live_from, struct table_place *place)
@@ -120,10 +140,15 @@ int table_claim(const struct table_key *key, uint64_t live_from, struct table_pl
     if (!place->cell) {
         return claim_newcomer(key, live_from, place);
     }
-    if (place->overflow || is_live(place->cell, live_from)) {
+    if (place->overflow) {
         return 0;
     }
-    return swap_owner(place->cell, key->print, place->owner, OWNER_RETURNING, place);
+    if (!is_live(place->cell, live_from)) {
+        return swap_owner(place->cell, key->print, place->owner, OWNER_RETURNING, place);
+    }
+    bool is_condemned = (place->owner & OWNER_CONDEMNED) == OWNER_CONDEMNED;
+    return is_condemned ? swap_owner(place->cell, key->print, place->owner, OWNER_CONFIRMED, place)
+                        : 0;
 }
 
 int table_settle(const struct table_key *key, uint64_t live_from, struct table_place *place)
@@ -164,5 +189,6 @@ bool table_free_dead(struct cell_head *cell, uint64_t live_from)
     if (owner >> OWNER_PRINT_SHIFT == 0 || is_live(cell, live_from)) {
         return false;
     }
-    return atomic_compare_exchange_strong(&cell->owner, &owner, owner_next(0, owner, 0));
+    return condemn(cell, live_from, &owner) == 0 &&
+           atomic_compare_exchange_strong(&cell->owner, &owner, owner_next(0, owner, 0));
 }

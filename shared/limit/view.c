@@ -55,6 +55,15 @@ void limit_refresh(struct limit_view *view)
     }
 }
 
+void view_take_back(const struct limit_view *view, const struct meter *meter,
+                    struct cell_head *cell, uint64_t cost, const struct meter_charge *charge)
+{
+    uint64_t seen;
+    do {
+        seen = atomic_load(&cell->last);
+    } while (!meter_take_back(meter, cell, cost, charge, seen, view_now_ns(view)));
+}
+
 bool view_holder_is_dead(void *arg, uint32_t slot, uint32_t generation)
 {
     struct limit_view *view = arg;

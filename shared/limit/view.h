@@ -41,6 +41,9 @@ static inline uint64_t view_now_ns(const struct limit_view *view)
 }
 // Puts the key's own limit into `limit`, if it has one. False: it is unlimited.
 bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit);
+// Takes back what was charged to a cell, as far as it still stands.
+void view_take_back(const struct limit_view *view, const struct meter *meter,
+                    struct cell_head *cell, uint64_t cost, const struct meter_charge *charge);
 // For hold_free_dead, with the view as `arg`. Looks a slot up every HOLD_CHECK_NS at most.
 bool view_holder_is_dead(void *view, uint32_t slot, uint32_t generation);
 // Over memory of the caller: `cells` and a store of policy_store_bytes(), both zeroed at first.

@@ -223,8 +223,11 @@ static void exhaust(uint32_t index)
             if (ask(view, key, &verdict)) {
                 log_admission(index, view, key);
                 refused = 0;
-            } else {
-                refused++;
+            } else { // a gcra that took charges back may say "in a moment"
+                refused += verdict.retry_after_ns > NS_PER_S ||
+                                   shared->round.algorithm == LIMIT_CONCURRENCY
+                               ? 1
+                               : 0;
             }
         }
     }
