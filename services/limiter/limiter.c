@@ -106,9 +106,11 @@ static int publish(struct limiter *limiter, const struct limit_policy_set *set)
                1);
     if (error < 0) {
         log_error("limit.refused",
-                  error == -ENOSPC ? "the limit table is too small for these policies: raise "
-                                     "LIMIT_TABLE_CELLS (needs a new segment)"
-                                   : "the policies could not be published",
+                  error == -ENOSPC
+                      ? "no room in the limit table for these policies: a live process "
+                        "still uses what replaced ones had (reload again), or "
+                        "LIMIT_TABLE_CELLS is too small (needs a new segment)"
+                      : "the policies could not be published",
                   LSTR("error", strerror(-error)), LUINT("policies", set->n),
                   LUINT("limit_table_cells", service->suite->limit_table_cells));
         return error;

@@ -173,7 +173,7 @@ Test(policy, a_damaged_policy_is_not_sound)
     } while (0)
     UNSOUND(algorithm = 0);
     UNSOUND(algorithm = LIMIT_RING);
-    UNSOUND(count_bits = 9);
+    UNSOUND(count_bits = 13);
     UNSOUND(count_bits = 0);
     UNSOUND(count_bits = 77);
     UNSOUND(limit = 256);

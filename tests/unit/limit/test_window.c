@@ -298,16 +298,22 @@ Test(ring, taking_back_frees_only_its_own_stamps)
     cr_assert_eq(reading.used, 3);
 }
 
-// Share of what an exact log would admit, at Poisson load 1.
-static double poisson_share(uint64_t limit, int windows)
+// Share of what an exact log would admit at load 1: Poisson arrivals, or six times as dense ones in
+// bursts of 5 s with silences of 25 s in the mean.
+static double load_1_share(uint64_t limit, int windows, bool is_bursty)
 {
     struct subject s;
     struct admitted exact = {0};
-    uint64_t window_ns = 60 * NS_PER_S, admitted = 0, now = 0;
+    uint64_t window_ns = 60 * NS_PER_S, admitted = 0, now = 0, burst_end = 0;
     double mean = (double)window_ns / (double)limit;
     subject_init(&s, limit, window_ns);
     while (now < (uint64_t)windows * window_ns) {
-        now += (uint64_t)(rnd_exp() * mean) + 1;
+        now += (uint64_t)(rnd_exp() * mean / (is_bursty ? 6 : 1)) + 1;
+        while (is_bursty && now >= burst_end) { // what is over the end belongs to the next burst
+            uint64_t silence = (uint64_t)(rnd_exp() * 25e9);
+            now += silence;
+            burst_end += silence + (uint64_t)(rnd_exp() * 5e9) + 1;
+        }
         if (log_live(&exact, now, window_ns) < limit) {
             log_add(&exact, now);
         }
@@ -325,9 +331,21 @@ Test(window, admits_nearly_what_an_exact_log_admits)
         double least; // promised: 0.95, and 0.98 for limits up to 1023
     } cases[] = {{5, 0.999}, {12, 0.999}, {100, 0.98}, {250, 0.98}, {1000, 0.98}, {10000, 0.95}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        double share = poisson_share(cases[i].limit, cases[i].limit > 500 ? 200 : 2000);
+        int windows = cases[i].limit > 500 ? 200 : 2000;
+        double share = load_1_share(cases[i].limit, windows, false);
         cr_log_info("limit %lu: %.4f of the exact log", cases[i].limit, share);
         cr_assert_geq(share, cases[i].least, "limit %lu: %.4f", cases[i].limit, share);
+        cr_assert_leq(share, 1.002);
+    }
+}
+
+Test(window, admits_nearly_what_an_exact_log_admits_of_bursts)
+{
+    static const uint64_t limits[] = {13, 100, 1000};
+    for (size_t i = 0; i < 3; i++) {
+        double share = load_1_share(limits[i], limits[i] > 500 ? 400 : 4000, true);
+        cr_log_info("limit %lu: %.4f of the exact log", limits[i], share);
+        cr_assert_geq(share, 0.98, "limit %lu: %.4f", limits[i], share);
         cr_assert_leq(share, 1.002);
     }
 }
