@@ -69,6 +69,8 @@ struct request *request_create(struct client *client, const char *uri)
     request->call_timeout_ns = UINT64_MAX;
     request->max_body_bytes = front->params->max_body_bytes;
     request->identity.peer = client->peer;
+    request->identity.client =
+        client->peer; // for the log, should it be refused before its headers count
     request->start_ns = clock_mono_ns();
     request->line_ms = front_now_ms(front);
     return request;

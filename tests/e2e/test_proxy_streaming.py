@@ -472,3 +472,9 @@ def test_the_access_log_has_one_line_a_request_and_no_secret(front, upstream):
     assert (line["path"], line["status"], line["source"], line["method"]) == ("/logged", 200, "upstream", "GET")
     assert len([e for e in front["api-front"].events("request") if e["request_id"] == "log-1"]) == 1
     assert token not in front["api-front"].text and "hidden" not in front["api-front"].text
+
+
+def test_the_access_log_names_who_sent_what_was_refused(front):
+    assert front.get("/a/../b").status == 400
+    line = front["api-front"].wait_event("request", where=lambda e: e.get("code") == "target_dot_segment")
+    assert line["client"] == "127.0.0.1"
