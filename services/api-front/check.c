@@ -55,6 +55,7 @@ static enum step decide(struct request *request, const struct check_ask *ask, ch
     request->path_len = own_len;
     request->method_bit = own_method;
     // What becomes of the original is not known here: nothing is given back by our own status.
+    limits_end(request); // nobody will tell when the original is over
     request->limits = (struct limit_verdict){0};
     request->match = (struct route_match){0};
     if (step == STEP_WAITS)

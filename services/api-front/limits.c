@@ -148,6 +148,8 @@ enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_sta
         return STEP_WAITS;
     valves_follow_limits(valves);
     counters_limits(valves, &facts, &request->limits);
+    if (valves->limits_take_places && request->limits.admitted)
+        limits_hold(request);
     struct ratelimit_item items[LIMIT_MATCHED_MAX];
     size_t n = fill_items(valves, cost, &request->limits, items);
     ratelimit_fields(items, n, valves->ratelimit_styles,

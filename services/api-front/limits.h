@@ -10,10 +10,16 @@
 enum step limits_apply(struct request *request);
 // The same with another cost (0 looks without charging) and status of a refusal.
 enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_status);
+// The verdict has taken places: limits_end must follow.
+void limits_hold(struct request *request);
 
 // limits_settle.c. The status of the answer is known, and its headers when it is the upstream's:
 // gives back what only failures cost, and charges what only the answer tells. Once a request.
 void limits_settle(struct request *request);
+// The request is over, in whatever way: gives back the places that it held.
+void limits_end(struct request *request);
+// Extends the lease of all places held, every few seconds. For the tick.
+void limits_renew(struct valves *valves);
 // Is this header of the upstream's answer a cost that is for the gateway alone?
 bool limits_hide_header(const struct request *request, const char *name, size_t name_len);
 

@@ -522,6 +522,7 @@ void request_end(struct request *request, bool clean)
         access_log_record(request);
         front->n_requests--;
     }
+    limits_end(request);
     front_model_put(&request->model_ref);
     struct arena arena = request->arena;
     arena_fini(&arena);

@@ -19,6 +19,7 @@
 #include "config/model.h"
 #include "http_syntax.h"
 #include "limit/limit.h"
+#include "limits_after.h"
 #include "route_match.h"
 
 struct front;          // front.h: state of the process
@@ -27,8 +28,7 @@ struct client;         // client.h: one accepted connection
 struct exchange;       // exchange.h: the call to the upstream
 struct route_counters; // counters.h
 
-// A longer subject is replaced by its hash: it is only ever a key.
-#define SUBJECT_MAX 128
+#define SUBJECT_MAX 128 // a longer subject is replaced by its hash: it is only ever a key
 // As much of a request body is read ahead, before the breaker is asked.
 #define REQUEST_BODY_KEPT_MAX 65536
 
@@ -96,7 +96,7 @@ struct request {
     struct identity identity;
     struct route_match match; // what the route table says, before limits
     struct limit_verdict limits;
-    bool limits_settled;              // what depends on the answer is charged or given back
+    struct limits_after limits_after;
     struct lease_wait *lease_wait;    // lease_wait.h; NULL: nobody is asked
     const struct config_route *route; // of the model the request began with
     const struct config_upstream *upstream;

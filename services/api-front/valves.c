@@ -371,9 +371,11 @@ void valves_follow_limits(struct valves *valves)
         return;
     valves->limits_generation = limit_generation(valves->limits);
     valves->limits_look_at_regions = valves->limits_look_at_costs = false;
+    valves->limits_take_places = false;
     for (uint32_t i = 0; (policy = limit_policy_at(valves->limits, i)) != NULL; i++) {
         valves->limits_look_at_regions |= policy->regions != 0;
         valves->limits_look_at_costs |= policy->cost_header[0] != '\0';
+        valves->limits_take_places |= policy->algorithm == LIMIT_CONCURRENCY;
     }
     counters_add_policies(valves->counters, valves->limits);
 }

@@ -14,6 +14,7 @@
 
 #include "base/problems.h"
 #include "base/strbuf.h"
+#include "config/model_limits.h"
 #include "config/params.h"
 
 enum http_method_bit {
@@ -28,30 +29,11 @@ enum http_method_bit {
     HTTP_ANY = 0xffu,
 };
 
-// In the order of the choices of config_fields.def.
-enum policy_algorithm {
-    POLICY_SLIDING_WINDOW,
-    POLICY_FIXED_WINDOW,
-    POLICY_GCRA,
-    POLICY_CONCURRENCY
-};
-enum policy_mode { POLICY_ENFORCE, POLICY_SHADOW };
-enum policy_scope { POLICY_LOCAL, POLICY_DISTRIBUTED };
-enum policy_store_failure { POLICY_FAIL_LOCAL, POLICY_FAIL_OPEN, POLICY_FAIL_CLOSED };
-enum policy_count { POLICY_COUNT_ALL, POLICY_COUNT_FAILED };
-enum policy_callers { POLICY_CALLERS_ALL, POLICY_CALLERS_ANONYMOUS, POLICY_CALLERS_AUTHENTICATED };
-
 enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR };
 #define FALLBACK_CHAIN_MAX   4
 #define CONFIG_UPSTREAMS_MAX 64 // as many as the segment has breakers
 #define CONFIG_ROUTES_MAX    256
 #define CONFIG_ENDPOINTS_MAX 64 // of one upstream
-#define CONFIG_POLICIES_MAX  64 // with the built-in ones: limit_compile looks at that
-#define CONFIG_TIERS_MAX     8  // with the built-in ones
-#define CONFIG_REGIONS_MAX   64
-#define CONFIG_OVERRIDES_MAX 256        // of all policies together: limit_compile looks at that
-#define CONFIG_UNSET         UINT64_MAX // a number that the file does not set
-#define CONFIG_DAY_MS        UINT64_C(86400000) // longest window of a local policy
 
 struct config_fallback {
     enum fallback_kind kind;
@@ -90,8 +72,7 @@ struct config_upstream {
         total_timeout_ms;     // total 0: none
     uint32_t max_connections; // per endpoint and process
     uint32_t keepalive_connections;
-    uint64_t keepalive_idle_ms;
-    uint64_t resolve_interval_ms;
+    uint64_t keepalive_idle_ms, resolve_interval_ms;
     struct config_breaker breaker;
 };
 
@@ -107,51 +88,6 @@ struct config_route {
     uint32_t cost;           // in every limit; 0: none is asked
     struct config_fallback fallbacks[FALLBACK_CHAIN_MAX];
     size_t n_fallbacks;
-};
-
-// Names are in lower case, paths without a trailing slash, lists NULL-terminated or NULL.
-struct config_match {
-    char **paths;
-    unsigned methods; // 0: all
-    char **tiers;
-    uint32_t regions; // bit per region, 0: all
-    uint32_t callers; // enum policy_callers
-    char *host, *header, *header_value;
-};
-struct config_override { // one of the texts
-    char *subject, *api_key, *client_address;
-    uint64_t limit; // or
-    bool unlimited;
-};
-struct config_policy {
-    char *name, *place; // place: "valvechain.json:3:9"
-    struct config_match match;
-    char **key;                                               // NULL: caller
-    uint32_t algorithm, mode, scope, on_store_failure, count; // the enums above
-    uint64_t limit, limit_max, window_ms, burst;              // CONFIG_UNSET where not given
-    uint32_t cost;
-    char *cost_header;
-    bool keep_cost_header, unlimited;
-    char **replaces;
-    struct config_override *overrides;
-    size_t n_overrides;
-};
-struct config_tier {
-    char *name;
-    uint64_t limit, window_ms; // window CONFIG_UNSET: TIER_RATE_WINDOW
-    bool global;
-};
-struct config_region {
-    char **networks;
-    uint32_t region; // index into the choices
-};
-struct config_limits {
-    struct config_tier *tiers;
-    size_t n_tiers;
-    struct config_policy *policies;
-    size_t n_policies;
-    struct config_region *regions;
-    size_t n_regions;
 };
 
 struct config_parameter {

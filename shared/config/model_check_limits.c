@@ -7,8 +7,6 @@
 
 #include "config/reader.h"
 
-#define SLIDING_WINDOW_MAX 65535 // what a cell of 64 bytes counts; limit/policy.c asserts it
-
 static const char *const builtin_tiers[] = {"free", "premium", "enterprise"};
 static const char *const builtin_policies[] = {
     "auth",           "tier-free",      "tier-premium",  "tier-enterprise", "global",
@@ -206,16 +204,36 @@ static void check_window(struct reader *reader, const struct json_path *path,
                         policy->window_ms, CONFIG_DAY_MS);
 }
 
+static uint64_t most_of(const struct config_policy *policy)
+{
+    switch (policy->algorithm) {
+    case POLICY_FIXED_WINDOW:
+        return CONFIG_FIXED_WINDOW_MAX;
+    case POLICY_GCRA:
+        return policy->window_ms < CONFIG_UNSET / CONFIG_GCRA_MAX_PER_MS
+                   ? policy->window_ms * CONFIG_GCRA_MAX_PER_MS
+                   : CONFIG_UNSET;
+    case POLICY_CONCURRENCY:
+        return CONFIG_CONCURRENCY_MAX;
+    default:
+        return CONFIG_SLIDING_WINDOW_MAX;
+    }
+}
+
 static void check_counts(struct reader *reader, const struct json_path *limit_path,
                          const struct config_policy *policy, uint64_t limit)
 {
     bool has_burst = policy->algorithm == POLICY_GCRA && policy->burst != CONFIG_UNSET;
     uint64_t at_once = has_burst && limit != 0 ? policy->burst : limit;
-    if (policy->algorithm == POLICY_SLIDING_WINDOW && limit > SLIDING_WINDOW_MAX)
+    uint64_t most = most_of(policy);
+    if (limit > most)
         reader_complain(reader, limit_path,
-                        "'%" PRIu64 "' is above what a sliding_window counts, allowed 0 to %d; "
-                        "gcra and fixed_window count further",
-                        limit, SLIDING_WINDOW_MAX);
+                        "'%" PRIu64 "' is above what a %s counts%s, allowed 0 to %" PRIu64 "%s",
+                        limit, algorithm_names[policy->algorithm],
+                        policy->algorithm == POLICY_GCRA ? " in this window" : "", most,
+                        policy->algorithm == POLICY_SLIDING_WINDOW
+                            ? "; gcra and fixed_window count further"
+                            : "");
     else if (limit != 0 && policy->cost > at_once)
         reader_complain(reader, limit_path,
                         "'%" PRIu64 "' is below the cost of one request (%" PRIu32

@@ -92,6 +92,12 @@ static int put_overrides(const struct config_policy *from, struct problems *prob
                                                : override->api_key ? LIMIT_KEY_API_KEY
                                                                    : LIMIT_KEY_CLIENT};
         put_text(to->text, LIMIT_KEY_TEXT_MAX, text);
+        if (!policy_can_count(&set->policies[to->policy], to->limit)) {
+            problems_add(problems,
+                         "%s: limits.policies: '%s': an override of %llu cannot be counted",
+                         from->place, from->name, (unsigned long long)to->limit);
+            return -EINVAL;
+        }
         if (override->client_address &&
             address_parse(override->client_address, strlen(override->client_address), &to->client) <
                 0) {
@@ -117,12 +123,17 @@ static void put_counting(const struct config_policy *from, struct limit_policy *
         [POLICY_SLIDING_WINDOW] = LIMIT_SLIDING_WINDOW,
         [POLICY_FIXED_WINDOW] = LIMIT_FIXED_WINDOW,
         [POLICY_GCRA] = LIMIT_GCRA,
+        [POLICY_CONCURRENCY] = LIMIT_CONCURRENCY,
     };
     policy->algorithm = algorithms[from->algorithm];
     policy->limit = from->limit;
     policy->limit_max = reach_of(from);
     policy->window_ns = from->window_ms == CONFIG_UNSET ? 0 : from->window_ms * NS_PER_MS;
-    policy->burst = from->burst == CONFIG_UNSET ? from->limit : from->burst;
+    policy->hold_ns = from->algorithm == POLICY_CONCURRENCY ? LIMIT_HOLD_NS : 0;
+    if (from->algorithm == POLICY_GCRA) {
+        uint64_t unset = from->limit > 0 ? from->limit : 1; // a ban is sound with any
+        policy->burst = from->burst == CONFIG_UNSET ? unset : from->burst;
+    }
     policy->cost = from->cost;
     put_text(policy->cost_header, LIMIT_HEADER_MAX, from->cost_header);
     policy->keep_cost_header = from->keep_cost_header;
@@ -141,9 +152,6 @@ static const char *not_provided(const struct limits_params *params,
     }
     if (from->scope == POLICY_DISTRIBUTED && from->algorithm != POLICY_SLIDING_WINDOW) {
         return "scope distributed counts by sliding_window only";
-    }
-    if (from->algorithm == POLICY_CONCURRENCY) {
-        return "concurrency is not provided by this version: nothing ends its holds yet";
     }
     return NULL;
 }

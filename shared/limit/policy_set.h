@@ -22,6 +22,7 @@
 #define LIMIT_KEY_HEADERS_MAX 2
 #define LIMIT_OVERRIDES_MAX   256
 #define LIMIT_KEY_TEXT_MAX    128
+#define LIMIT_HOLD_NS         (UINT64_C(30) * 1000000000) // lease of a place, renewed while it is held
 #define LIMIT_WINDOW_MAX_NS   (UINT64_C(86400) * 1000000000) // the segment does not survive a reboot
 
 enum limit_algorithm {        // what each promises stands in the header named

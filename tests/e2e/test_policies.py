@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -235,6 +236,104 @@ def test_generations_of_the_fields(start, styles, fields):
     assert int(suite.get("/a").header("Retry-After")) > 0
 
 
+def open_request(suite, target, headers=""):
+    sock = socket.create_connection(("127.0.0.1", suite.port), 10)
+    sock.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    return sock
+
+
+def test_places_are_held_until_the_answer_is_out_or_the_client_gone(start, upstream):
+    suite = start({"name": "slots", "algorithm": "concurrency", "limit": 2, "key": ["client-address"],
+                   "match": {"paths": ["/slow"]}})
+    begin, finish = threading.Event(), threading.Event()
+
+    def slow(request, connection):
+        assert begin.wait(10)
+        connection.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100000)
+        assert finish.wait(10)
+        connection.sock.sendall(b"y" * 100000)
+
+    upstream.on("/slow", slow)
+
+    def refused():
+        answer = suite.get("/slow")
+        assert answer.status == 429, answer
+        return answer
+
+    with open_request(suite, "/slow") as first, open_request(suite, "/slow") as second:
+        wait_for(lambda: len(upstream.requests) == 2, 10, "both to be under way")
+        answer = refused()
+        assert '"slots";q=2;qu="concurrent-requests"' in answer.header("RateLimit-Policy")
+        problem = json.loads(answer.body)
+        assert problem["policy"] == "slots" and "window" not in problem
+        retry = int(answer.header("Retry-After"))
+        assert 1 <= retry <= 2 and problem["retry-after"] == retry
+        assert f'"slots";r=0;t={retry}' in answer.header("RateLimit")
+        begin.set()
+        assert first.recv(20).startswith(b"HTTP/1.1 200"), "an answer that flows still holds its place"
+        refused()
+        upstream.on("/slow", lambda request, connection: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        second.close()  # the client goes away in the middle
+        wait_for(lambda: suite.get("/slow").status == 200, 10, "the place of the one that went")
+        finish.set()
+    wait_for(lambda: suite.get("/slow").status == 200, 10, "all places to be free")
+    assert spend(suite, target="/slow", at_most=10) == 10, "one after the other holds one place"
+
+
+def test_places_of_a_killed_gateway_come_back(start, upstream):
+    suite = start({"name": "slots", "algorithm": "concurrency", "limit": 1, "key": ["client-address"]})
+    go = threading.Event()
+    upstream.on("/slow", lambda request, connection: go.wait(10) and None)
+    with open_request(suite, "/slow"):
+        wait_for(lambda: len(upstream.requests) == 1, 10, "the request to be under way")
+        assert suite.get("/a").status == 429
+        suite["api-front"].kill()
+    suite["api-front"].start()
+    wait_for(lambda: suite.get("/a").status == 200, 10, "the place of the dead")
+    go.set()
+
+
+def test_places_come_back_with_every_kind_of_answer(start, upstream):
+    suite = start({"name": "slots", "algorithm": "concurrency", "limit": 1, "key": ["client-address"]},
+                  policy("few", 2, match={"paths": ["/few"]}))
+    assert [suite.get("/few").status for _ in range(4)] == [200, 200, 429, 429], "refused by another"
+    upstream.on("/broken", lambda request, connection: b"no http\r\n\r\n")
+    for target, status in (("/broken", 502), ("/a", 200), ("/api/check", 400), ("/a", 200)):
+        assert suite.get(target).status == status
+    check = {"X-Original-URI": "/a"}
+    assert [suite.get("/api/check", check).status for _ in range(3)] == [200] * 3
+
+
+def test_a_cost_told_by_the_answer_is_charged_then(start, upstream):
+    suite = start(policy("tokens", 100, cost_header="X-Tokens"))
+
+    def costs(number):
+        upstream.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Tokens: " + number + b"\r\n\r\n")
+
+    def left():
+        return int(re.search(r'"tokens";r=(\d+)', suite.get("/a").header("RateLimit"))[1])
+
+    costs(b"31")
+    answer = suite.get("/a")
+    assert answer.status == 200 and answer.header("X-Tokens") is None, "it is for the gateway"
+    costs(b"1")
+    assert left() == 68, "31 and this one"
+    costs(b"0")
+    assert left() == 67, "never less than on arrival"
+    costs(b"many")
+    assert left() == 66
+    assert suite.metrics().sum("valvechain_rate_limit_cost_invalid_total") == 1
+    costs(b"500")
+    assert suite.get("/a").status == 200, "its cost is known too late to refuse it"
+    assert suite.get("/a").status == 429
+
+
+def test_a_cost_header_may_stay(start, upstream):
+    suite = start(policy("tokens", 100, cost_header="X-Tokens", keep_cost_header=True))
+    upstream.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nx-tokens: 7\r\n\r\n")
+    assert suite.get("/a").header("X-Tokens") == "7"
+
+
 def told(answer):
     """(remaining, seconds until more) as a client of that generation reads it; None without fields."""
     if answer.header("X-RateLimit-Limit"):
@@ -250,7 +349,8 @@ def told(answer):
     return min(((int(r), int(t or 0)) for r, t in members), default=None)
 
 
-OBEYED = [{"limit": 3}, {"limit": 20, "cost": 3}]
+OBEYED = [{"limit": 3}, {"limit": 20, "cost": 3}, {"limit": 3, "algorithm": "fixed_window"},
+          {"limit": 4, "algorithm": "gcra", "burst": 3}, {"limit": 30, "algorithm": "gcra", "cost": 10}]
 
 
 @pytest.mark.parametrize("styles", ["ietf", "draft-7", "draft-6", "legacy"])

@@ -449,6 +449,39 @@ Test(policy_file, a_new_limit_keeps_the_counts)
     }
 }
 
+static const char algorithms[] =
+    "\"policies\": [{\"name\": \"u\", \"unlimited\": true, \"replaces\": [\"tier-free\", "
+    "\"global\"]},"
+    "{\"name\": \"slide\", \"window_ms\": 60000, \"limit\": 9, \"match\": {\"paths\": [\"/s\"]}},"
+    "{\"name\": \"fix\", \"window_ms\": 60000, \"limit\": 8, \"match\": {\"paths\": [\"/f\"]},"
+    " \"algorithm\": \"fixed_window\"},"
+    "{\"name\": \"even\", \"window_ms\": 60000, \"limit\": 60, \"match\": {\"paths\": [\"/g\"]},"
+    " \"algorithm\": \"gcra\", \"burst\": 7},"
+    "{\"name\": \"whole\", \"window_ms\": 60000, \"limit\": 6, \"match\": {\"paths\": [\"/w\"]},"
+    " \"algorithm\": \"gcra\"},"
+    "{\"name\": \"shut\", \"window_ms\": 60000, \"limit\": 0, \"match\": {\"paths\": [\"/0\"]},"
+    " \"algorithm\": \"gcra\"},"
+    "{\"name\": \"slots\", \"limit\": 5, \"match\": {\"paths\": [\"/c\"]},"
+    " \"algorithm\": \"concurrency\"}]";
+
+Test(policy_file, every_algorithm)
+{
+    struct world w;
+    start(&w, algorithms, NULL);
+    static const struct {
+        const char *path;
+        unsigned admitted;
+    } rows[] = {{"/s", 9}, {"/f", 8}, {"/g", 7}, {"/w", 6}, {"/0", 0}, {"/c", 5}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct limit_facts facts = facts_of(rows[i].path);
+        cr_expect_eq(admitted(&w, &facts, 20), rows[i].admitted, "%s", rows[i].path);
+    }
+    w.table.now_ns += NS_PER_S;
+    struct limit_facts facts = facts_of("/g");
+    cr_expect_eq(admitted(&w, &facts, 20), 1U, "one a second");
+    stop(&w);
+}
+
 Test(policy_file, a_distributed_policy_needs_redis)
 {
     cr_assert_eq(compile("\"policies\": [{\"name\": \"p\", \"limit\": 1, \"window_ms\": 1000, "
