@@ -53,6 +53,64 @@ Test(table, a_flood_of_keys_never_evicts_a_live_cell)
     fixture_fini(&f);
 }
 
+static struct limit_view *start_slim(struct fixture *f, uint64_t n_cells, uint64_t limit)
+{
+    set.n = 0;
+    fixture_policy(&set, "policy", limit, WINDOW);
+    fixture_algorithm(&set, LIMIT_FIXED_WINDOW, 0);
+    fixture_init(f, n_cells);
+    struct limit_view *view = fixture_view(f, 0);
+    cr_assert_eq(limit_publish(view, &set, LIMIT_PUBLISH_IF_ABSENT), 0);
+    return view;
+}
+
+Test(table, a_set_of_slim_cells_is_two_cache_lines)
+{
+    struct fixture f;
+    struct limit_view *view = start_slim(&f, 4096, 5);
+    const struct table_range *range = &view->meters[0].range;
+    for (int i = 0; i < 100000; i++) {
+        struct table_key key = table_key_of(range, rnd());
+        cr_assert_eq((uintptr_t)key.set % 64, 0);
+        for (uint32_t way = 0; way < key.ways; way++) {
+            cr_assert_lt((size_t)((char *)table_way(&key, way) - (char *)key.set), 128);
+        }
+    }
+    free(view);
+    fixture_fini(&f);
+}
+
+Test(table, a_flood_does_not_evict_slim_cells_that_fill_half)
+{
+    struct fixture f;
+    struct limit_view *view = start_slim(&f, 65536, 5);
+    struct limit_verdict verdict;
+    const struct limit_policy *policy = limit_policy_at(view, 0);
+    uint64_t cells = UINT64_C(4) * (policy->n_cells + policy->n_overflow_cells), overflow = 0;
+    uint32_t keys = (uint32_t)(cells / 2);
+    f.now_ns = f.now_ns / WINDOW * WINDOW;
+    for (uint32_t client = 0; client < keys; client++) {
+        fixture_ask(view, client, &verdict);
+        overflow += verdict.overflow_cells_used;
+        cr_assert(verdict.admitted || verdict.overflow_cells_used > 0);
+    }
+    cr_log_info("%.2f %% of the keys share an overflow cell", 100.0 * (double)overflow / keys);
+    cr_assert_lt(overflow, keys / 25U);
+    for (uint32_t client = 1000000; client < 1500000; client++) {
+        fixture_ask(view, client, &verdict);
+    }
+    for (uint32_t client = 0; client < 1000; client++) { // each has one of five
+        uint64_t admitted = 0;
+        for (int i = 0; i < 10; i++) {
+            admitted += fixture_ask(view, client, &verdict);
+        }
+        cr_assert(admitted == 4 || verdict.overflow_cells_used > 0, "client %u: %lu", client,
+                  admitted);
+    }
+    free(view);
+    fixture_fini(&f);
+}
+
 Test(table, dead_cells_are_taken_over_and_carry_nothing)
 {
     struct fixture f;
