@@ -1,9 +1,13 @@
 # shellcheck shell=bash
 # soak [SECONDS]: load, deaths and reloads for a long time; no failed request, no counter backward,
-# no growing memory. First the limits' bounds under contention, 1 000 times.
+# no growing memory. First the limits' bounds under contention, 1 000 times; last four suites
+# against one key of one Redis, never above the limit, 200 times in the default time.
 cmd_soak() {
+    local seconds=${1:-600}
     install_packages build test
     build_preset release
     build/release/bin/unit_limit_plain_contention 1000
-    VALVECHAIN_BUILD=$ROOT/build/release /usr/bin/python3 -P -B tests/bench/soak.py "${1:-600}"
+    export VALVECHAIN_BUILD=$ROOT/build/release
+    /usr/bin/python3 -P -B tests/bench/soak.py "$seconds"
+    /usr/bin/python3 -P -B tests/bench/distributed.py $((seconds / 3 > 200 ? 200 : seconds / 3 + 1))
 }

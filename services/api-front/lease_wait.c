@@ -232,6 +232,21 @@ static void drop(struct request *request)
     request->lease_wait = NULL;
 }
 
+// Nobody can be asked: the store counts as away for what is still missing.
+static void decide_as_away(struct request *request, const struct limit_facts *facts)
+{
+    struct lease_wait none = {0};
+    struct lease_wait *wait = request->lease_wait != NULL ? request->lease_wait : &none;
+    for (size_t i = 0; i < request->limits.n; i++) {
+        if (request->limits.charges[i].ask == LIMIT_ASK_WAIT) {
+            put_grant(wait, &(struct limit_grant){.kind = LIMIT_STORE_AWAY,
+                                                  .identity = request->limits.charges[i].identity});
+        }
+    }
+    limit_decide_granted(request->valves->limits, facts, wait->grants, wait->n_grants,
+                         &request->limits);
+}
+
 bool lease_wait_decide(struct request *request, const struct limit_facts *facts)
 {
     struct limit_view *view = request->valves->limits;
@@ -242,12 +257,7 @@ bool lease_wait_decide(struct request *request, const struct limit_facts *facts)
         if (ask(request, facts)) {
             return false;
         }
-        struct limit_grant none[LIMIT_MATCHED_MAX];
-        for (size_t i = 0; i < request->limits.n; i++) {
-            none[i] = (struct limit_grant){.kind = LIMIT_STORE_AWAY,
-                                           .identity = request->limits.charges[i].identity};
-        }
-        limit_decide_granted(view, facts, none, request->limits.n, &request->limits);
+        decide_as_away(request, facts);
     } else if (request->limits.asks) {
         ask_aside(request, facts);
     }

@@ -258,6 +258,7 @@ static int limiter_setup(struct service *service, void **ret_state)
         return error;
     }
     limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
+    limiter_check_set_desk(limiter->check, leases_desk(limiter->leases));
     uv_timer_init(service->loop, &limiter->sweep);
     uv_timer_init(service->loop, &limiter->fill);
     limiter->sweep.data = limiter->fill.data = limiter;
@@ -310,8 +311,8 @@ static void limiter_teardown(struct service *service, void *state)
     struct limiter *limiter = state;
 
     (void)service;
+    leases_destroy(&limiter->leases); // checks that wait for it are answered
     limiter_check_destroy(&limiter->check);
-    leases_destroy(&limiter->leases);
     limit_detach(&limiter->view);
     uv_close((uv_handle_t *)&limiter->sweep, limiter_closed);
     uv_close((uv_handle_t *)&limiter->fill, limiter_closed);

@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "check_arena.h"
 #include "check_facts.h"
+#include "check_wait.h"
 #include "limiter_metrics.h"
 #include "refund_token.h"
 
@@ -19,6 +20,7 @@ static const char *const result_names[RESULTS] = {"admitted", "denied", "refused
 struct limiter_check {
     struct service *service;
     struct limit_view *view;
+    struct lease_desk *desk; // NULL: no distributed limits
     uint64_t refund_time_ns;
     metric_id results[RESULTS], refunded, not_refunded;
     metric_id hits[LIMIT_POLICIES_MAX]; // by index in the view's set
@@ -134,25 +136,39 @@ static void fill_verdict(struct limiter_check *check, const Valvechain__V1__Limi
     }
 }
 
-// Packs the verdict; returns its length. `wrong` is set when the check was not understood.
-static size_t decide(struct limiter_check *check, const Valvechain__V1__LimitCheck *asked,
-                     uint8_t packed[VERDICT_MAX], const char **ret_wrong)
+struct decision { // of one check
+    uint8_t packed[VERDICT_MAX];
+    size_t len;
+    const char *wrong;       // set when the check was not understood
+    struct check_asks waits; // n > 0: it is not decided, the limiter has to ask for these
+};
+
+// Packs the verdict, or says what the check waits for.
+static void decide(struct limiter_check *check, const Valvechain__V1__LimitCheck *asked,
+                   const struct limit_grant *grants, size_t n_grants, struct decision *ret_decision)
 {
     struct limit_facts facts;
     struct limit_verdict verdict;
     struct verdict_message message;
 
     valvechain__v1__limit_verdict__init(&message.base);
-    *ret_wrong = check_facts_read(check->view, asked, &facts);
-    if (*ret_wrong) {
-        message.base.error = text(*ret_wrong);
+    ret_decision->wrong = check_facts_read(check->view, asked, &facts);
+    ret_decision->waits.n = 0;
+    if (ret_decision->wrong) {
+        message.base.error = text(ret_decision->wrong);
         metric_add(check->service->metrics, check->results[RESULT_REFUSED], 1);
     } else {
-        limit_decide(check->view, &facts, &verdict);
+        limit_decide_granted(check->view, &facts, grants, n_grants, &verdict);
+        if (verdict.waits) {
+            ret_decision->waits.n =
+                limit_asks(check->view, &facts, &verdict, ret_decision->waits.items);
+            return;
+        }
+        check_wait_settle(check->desk, &verdict, check->view, &facts);
         count(check, &verdict);
         fill_verdict(check, asked, &verdict, &message);
     }
-    return valvechain__v1__limit_verdict__pack(&message.base, packed);
+    ret_decision->len = valvechain__v1__limit_verdict__pack(&message.base, ret_decision->packed);
 }
 
 static int refuse(struct limiter_check *check, const char *reason)
@@ -162,29 +178,8 @@ static int refuse(struct limiter_check *check, const char *reason)
     return -EINVAL;
 }
 
-static int serve_check(void *arg, const void *bytes, size_t len, struct strbuf *reply)
-{
-    struct limiter_check *check = arg;
-    uint8_t packed[VERDICT_MAX];
-    Valvechain__V1__LimitCheck *asked;
-    const char *wrong;
-    size_t packed_len;
-
-    check_arena_clear(&check->arena);
-    asked = valvechain__v1__limit_check__unpack(&check->arena.allocator, len, bytes);
-    if (!asked)
-        return refuse(check, "the message is no LimitCheck");
-    packed_len = decide(check, asked, packed, &wrong);
-    if (wrong) {
-        bus_refuse(check->service->bus, "%s", wrong);
-        return -EINVAL;
-    }
-    strbuf_append(reply, packed, packed_len);
-    return 0;
-}
-
 // One entry of the repeated field 1.
-static void append_verdict(struct strbuf *reply, const uint8_t *packed, size_t len)
+static void append_verdict(struct strbuf *reply, const void *packed, size_t len)
 {
     uint8_t head[1 + 5] = {1 << 3 | 2}; // field 1, length-delimited
     size_t n = 1, left = len;
@@ -196,12 +191,128 @@ static void append_verdict(struct strbuf *reply, const uint8_t *packed, size_t l
     strbuf_append(reply, packed, len);
 }
 
+// ---- checks that wait for tokens --------------------------------------------------------------
+
+static bool decide_again(void *arg, const Valvechain__V1__LimitCheck *asked,
+                         const struct limit_grant *grants, size_t n_grants, struct strbuf *verdict,
+                         struct check_asks *ret_asks)
+{
+    struct decision decision;
+
+    decide(arg, asked, grants, n_grants, &decision);
+    *ret_asks = decision.waits;
+    if (decision.waits.n == 0)
+        strbuf_append(verdict, decision.packed, decision.len);
+    return decision.waits.n > 0;
+}
+
+static bool decide_one_again(void *arg, const void *message, size_t len, size_t index,
+                             const struct limit_grant *grants, size_t n_grants,
+                             struct strbuf *verdict, struct check_asks *ret_asks)
+{
+    struct limiter_check *check = arg;
+    Valvechain__V1__LimitCheck *asked;
+
+    (void)index;
+    check_arena_clear(&check->arena); // it has been unpacked before, so it is one
+    asked = valvechain__v1__limit_check__unpack(&check->arena.allocator, len, message);
+    return asked && decide_again(check, asked, grants, n_grants, verdict, ret_asks);
+}
+
+static bool decide_of_batch_again(void *arg, const void *message, size_t len, size_t index,
+                                  const struct limit_grant *grants, size_t n_grants,
+                                  struct strbuf *verdict, struct check_asks *ret_asks)
+{
+    struct limiter_check *check = arg;
+    Valvechain__V1__LimitCheckBatch *batch;
+
+    check_arena_clear(&check->arena);
+    batch = valvechain__v1__limit_check_batch__unpack(&check->arena.allocator, len, message);
+    return batch && decide_again(check, batch->checks[index], grants, n_grants, verdict, ret_asks);
+}
+
+static void answer_one(void *arg, struct bus_call **call, const struct strbuf *verdicts, size_t n)
+{
+    Valvechain__V1__LimitVerdict *reply = valvechain__v1__limit_verdict__unpack(
+        NULL, verdicts[0].len, (const uint8_t *)strbuf_text(&verdicts[0]));
+
+    (void)arg;
+    (void)n;
+    bus_call_answer(call, reply ? &reply->base : NULL);
+    if (reply)
+        valvechain__v1__limit_verdict__free_unpacked(reply, NULL);
+}
+
+static void answer_batch(void *arg, struct bus_call **call, const struct strbuf *verdicts, size_t n)
+{
+    struct strbuf all = STRBUF_INIT;
+    Valvechain__V1__LimitVerdictBatch *reply;
+
+    (void)arg;
+    for (size_t i = 0; i < n; i++)
+        append_verdict(&all, strbuf_text(&verdicts[i]), verdicts[i].len);
+    reply = valvechain__v1__limit_verdict_batch__unpack(NULL, all.len,
+                                                        (const uint8_t *)strbuf_text(&all));
+    bus_call_answer(call, reply ? &reply->base : NULL);
+    if (reply)
+        valvechain__v1__limit_verdict_batch__free_unpacked(reply, NULL);
+    strbuf_fini(&all);
+}
+
+static struct check_wait *begin_wait(struct limiter_check *check, bool is_batch, const void *bytes,
+                                     size_t len, size_t n)
+{
+    const struct check_wait_options options = {
+        .bus = check->service->bus,
+        .desk = check->desk,
+        .decide = is_batch ? decide_of_batch_again : decide_one_again,
+        .answer = is_batch ? answer_batch : answer_one,
+        .arg = check,
+        .message = bytes,
+        .len = len,
+        .n = n,
+    };
+
+    return check_wait_begin(&options);
+}
+
+// ---- as they come ------------------------------------------------------------------------------
+
+static int serve_check(void *arg, const void *bytes, size_t len, struct strbuf *reply)
+{
+    struct limiter_check *check = arg;
+    struct decision decision;
+    Valvechain__V1__LimitCheck *asked;
+    struct check_wait *wait;
+
+    check_arena_clear(&check->arena);
+    asked = valvechain__v1__limit_check__unpack(&check->arena.allocator, len, bytes);
+    if (!asked)
+        return refuse(check, "the message is no LimitCheck");
+    decide(check, asked, NULL, 0, &decision);
+    if (decision.wrong) {
+        bus_refuse(check->service->bus, "%s", decision.wrong);
+        return -EINVAL;
+    }
+    if (decision.waits.n == 0) {
+        strbuf_append(reply, decision.packed, decision.len);
+        return 0;
+    }
+    wait = begin_wait(check, false, bytes, len, 1);
+    if (!wait)
+        return refuse(check, "there is no memory to wait for the store");
+    check_wait_ask(wait, 0, &decision.waits);
+    check_wait_end(wait);
+    return 0;
+}
+
 static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *reply)
 {
     struct limiter_check *check = arg;
-    uint8_t packed[VERDICT_MAX];
+    struct decision decision;
     Valvechain__V1__LimitCheckBatch *batch;
-    const char *wrong;
+    struct check_wait *wait = NULL;
+    struct strbuf one = STRBUF_INIT;
 
     check_arena_clear(&check->arena);
     batch = valvechain__v1__limit_check_batch__unpack(&check->arena.allocator, len, bytes);
@@ -209,11 +320,26 @@ static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *
         return refuse(check, "the message is no LimitCheckBatch, or one beyond 1 MiB in memory");
     if (batch->n_checks > LIMITER_BATCH_MAX)
         return refuse(check, "a batch has at most 1000 checks");
-    for (size_t i = 0; i < batch->n_checks; i++) {
-        size_t packed_len = decide(check, batch->checks[i], packed, &wrong);
-
-        append_verdict(reply, packed, packed_len);
+    if (check->desk && batch->n_checks > 0) { // any check may wait: verdicts are kept by number
+        wait = begin_wait(check, true, bytes, len, batch->n_checks);
+        if (!wait)
+            return refuse(check, "there is no memory to wait for the store");
     }
+    for (size_t i = 0; i < batch->n_checks; i++) {
+        decide(check, batch->checks[i], NULL, 0, &decision);
+        strbuf_clear(&one);
+        if (wait && decision.waits.n > 0) {
+            check_wait_ask(wait, i, &decision.waits);
+        } else if (wait) {
+            strbuf_append(&one, decision.packed, decision.len);
+            check_wait_put(wait, i, &one);
+        } else {
+            append_verdict(reply, decision.packed, decision.len);
+        }
+    }
+    if (wait)
+        check_wait_end(wait);
+    strbuf_fini(&one);
     return 0;
 }
 
@@ -253,6 +379,7 @@ static int serve_refund(void *arg, const void *bytes, size_t len, struct strbuf 
             continue;
         }
         limit_refund(check->view, &verdict);
+        check_wait_settle(check->desk, &verdict, check->view, NULL);
         refunded.refunded++;
     }
     metric_add(check->service->metrics, check->refunded, refunded.refunded);
@@ -289,6 +416,11 @@ int limiter_check_create(struct service *service, struct limit_view *view,
     }
     *ret_check = check;
     return 0;
+}
+
+void limiter_check_set_desk(struct limiter_check *check, struct lease_desk *desk)
+{
+    check->desk = desk;
 }
 
 void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms)

@@ -8,10 +8,13 @@
 
 #define LIMITER_BATCH_MAX 1000
 
+struct lease_desk; // lease_desk.h
 struct limiter_check;
 // The view stays the caller's and must outlive it.
 int limiter_check_create(struct service *service, struct limit_view *view,
                          struct limiter_check **ret_check);
+// For checks by distributed policies; NULL: there is none.
+void limiter_check_set_desk(struct limiter_check *check, struct lease_desk *desk);
 void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms);
 void limiter_check_destroy(struct limiter_check **check); // its topics are then refused
 

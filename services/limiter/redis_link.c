@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <hiredis/async.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +349,19 @@ static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo 
     free_closed(link);
 }
 
+// The first lookup starts libuv's threads. Signals are the loop's alone: a SIGTERM while we leave,
+// when the loop holds them back, must not find a thread that does not.
+static int lookup(struct redis_link *link, const struct addrinfo *hints)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int r =
+        uv_getaddrinfo(link->loop, &link->resolver, on_resolved, link->target.name, NULL, hints);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
 static void connect_to(struct redis_link *link, const struct redis_host *host, bool to_sentinel)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -361,8 +375,7 @@ static void connect_to(struct redis_link *link, const struct redis_host *host, b
     }
     link->resolver.data = link;
     link->open++;
-    int r =
-        uv_getaddrinfo(link->loop, &link->resolver, on_resolved, link->target.name, NULL, &hints);
+    int r = lookup(link, &hints);
     if (r < 0) {
         link->resolver.data = NULL;
         link->open--;

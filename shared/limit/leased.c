@@ -73,8 +73,15 @@ static uint8_t state_by_cell(const struct decision *decision, struct trial *tria
             return LEASED_REFUSED;
         }
     }
-    return lease_store_is_up(view, decision->now_ns) ? LEASED_ASK
-                                                     : state_when_away(decision, trial);
+    if (lease_store_is_up(view, decision->now_ns)) {
+        return LEASED_ASK;
+    }
+    uint8_t state = state_when_away(decision, trial);
+    if (state == LEASED_CLOSED && leased->cell && leased->fits_at_ns > decision->now_ns) {
+        leased->refused_until_ns = leased->fits_at_ns; // used up, by the store's last word
+        return LEASED_REFUSED;
+    }
+    return state;
 }
 
 bool leased_weigh(const struct decision *decision, struct trial *trial)
@@ -85,6 +92,7 @@ bool leased_weigh(const struct decision *decision, struct trial *trial)
     }
     leased->print = lease_print(trial->hash, policy_of(decision, trial)->identity);
     trial->most = trial->limit;
+    trial->ignored = decision->enforcing_only && trial->shadow;
     find_grant(decision, trial);
     if (trial->cost > trial->limit) { // whatever the store has
         leased->state = LEASED_REFUSED;

@@ -221,9 +221,17 @@ static void serve_row(const struct bus_serving *serving, const struct bus_row *r
     struct bus *bus = serving->socket->bus;
     ProtobufCMessage *reply = NULL;
 
+    int error;
+
     bus->counters.received++;
     strbuf_clear(&bus->reply);
-    if (row->serve(row->arg, message->bytes, message->len, &bus->reply) < 0)
+    bus->serving = serving;
+    bus->call_kept = false;
+    error = row->serve(row->arg, message->bytes, message->len, &bus->reply);
+    bus->serving = NULL;
+    if (bus->call_kept)
+        return;
+    if (error < 0)
         refuse(serving, reason_of(bus));
     else if (!strbuf_ok(&bus->reply) || bus->reply.len > BUS_MESSAGE_MAX)
         refuse(serving, "the reply would be too large");
