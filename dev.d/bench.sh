@@ -1,5 +1,16 @@
 # shellcheck shell=bash
-# bench proxy [ROUNDS] [SECONDS] | bench segment [ARGUMENTS of both programs]
+# bench breaker | bench proxy [ROUNDS] [SECONDS] | bench segment [ARGUMENTS of both programs]
+# The same machine, the same run; without npm or a registry it is left out, and said so.
+bench_opossum() {
+    local dir=$ROOT/build/bench/opossum
+    command -v npm >/dev/null || { say "opossum: left out, there is no npm"; return; }
+    mkdir -p "$dir"
+    [ -d "$dir/node_modules/opossum" ] ||
+        npm install --silent --no-audit --no-fund --prefix "$dir" opossum >"$dir/npm.log" 2>&1 ||
+        { say "opossum: left out, npm cannot install it ($dir/npm.log)"; return; }
+    NODE_PATH=$dir/node_modules node tests/bench/bench_opossum.js
+}
+
 cmd_bench() {
     local what=${1:-}
     [ $# -gt 0 ] && shift
@@ -20,7 +31,13 @@ cmd_bench() {
             "build/release/bin/$program" "$@" | tee "build/bench/$program-$stamp.txt"
         done
         ;;
-    *) die "bench proxy, or bench segment" ;;
+    breaker)
+        install_packages build
+        build_preset release
+        build/release/bin/bench_segment_breaker --rounds 3 --operations 500000 "$@"
+        bench_opossum
+        ;;
+    *) die "bench breaker, bench proxy, or bench segment" ;;
     esac
     give_back
 }

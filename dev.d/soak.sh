@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# soak breaker: all interleavings, deeper, and 1000 holders killed, stopped and gone each way.
 # soak [SECONDS]: load, deaths and reloads for a long time; no failed request, no counter backward,
 # no growing memory. First the limits' bounds under contention, 1 000 times; last four suites
 # against one key of one Redis, never above the limit, 200 times in the default time.
@@ -6,6 +7,11 @@ cmd_soak() {
     local seconds=${1:-600}
     install_packages build test
     build_preset release
+    if [ "${1:-}" = breaker ]; then
+        build/release/bin/unit_breaker_plain_explorer full
+        build/release/bin/unit_breaker_plain_holders 1000
+        return
+    fi
     build/release/bin/unit_limit_plain_contention 1000
     export VALVECHAIN_BUILD=$ROOT/build/release
     /usr/bin/python3 -P -B tests/bench/soak.py "$seconds"

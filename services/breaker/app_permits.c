@@ -133,8 +133,7 @@ static int acquire(struct app_permits *permits, const Valvechain__V1__BreakerAcq
     }
     const struct breaker_definition *definition =
         breaker_definition_at(permits->view, (uint32_t)index);
-    uint64_t lease_ms =
-        ask->lease_ms > 0 ? ask->lease_ms : definition->permit_lease_ns / NS_PER_MS;
+    uint64_t lease_ms = ask->lease_ms > 0 ? ask->lease_ms : definition->permit_lease_ns / NS_PER_MS;
     struct answer answer;
     valvechain__v1__breaker_permits__init(&answer.message);
     answer.message.permits = answer.list;

@@ -1,7 +1,7 @@
 // Permits that applications hold for calls of their own (a database driver, an SMTP library): asked
-// for by breaker.acquire, ended by breaker.report. This process holds them in its slot and keeps the
-// lease: a permit that is not reported in time goes back without an outcome, for the application's
-// death says nothing about the dependency. Thread: the loop's.
+// for by breaker.acquire, ended by breaker.report. This process holds them in its slot and keeps
+// the lease: a permit that is not reported in time goes back without an outcome, for the
+// application's death says nothing about the dependency. Thread: the loop's.
 #ifndef VALVECHAIN_BREAKER_APP_PERMITS_H
 #define VALVECHAIN_BREAKER_APP_PERMITS_H
 

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app_permits.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "breaker_params.h"
+#include "commands.h"
+#include "events.h"
 #include "watch.h"
 
 #define RECLAIM_INTERVAL_MS 100
@@ -32,6 +35,10 @@ struct breaker_service {
     struct service *service;
     struct breaker_view *view;
     struct watch watch;
+    struct events *events;
+    struct app_permits *apps;
+    struct commands commands;
+    metric_id permits[APP_RESULTS];
     uv_timer_t timers[N_TIMERS];
     int n_open_timers;
 };
@@ -47,43 +54,51 @@ static void publish_event(void *arg, uint32_t index, const struct breaker_defini
 {
     struct breaker_service *self = arg;
     (void)index;
-    Valvechain__V1__Origin origin = VALVECHAIN__V1__ORIGIN__INIT;
-    Valvechain__V1__BreakerEvent event = VALVECHAIN__V1__BREAKER_EVENT__INIT;
-    char name[BREAKER_NAME_MAX], topic[sizeof("breaker.event.") + BREAKER_NAME_MAX];
-    char from[16], to[16];
-    snprintf(name, sizeof(name), "%s", definition->name);
-    snprintf(topic, sizeof(topic), "breaker.event.%s", name);
-    snprintf(from, sizeof(from), "%s", breaker_state_names[transition->from]);
-    snprintf(to, sizeof(to), "%s", breaker_state_names[transition->to]);
-    bus_origin(self->service->bus, &origin);
-    event.origin = &origin;
-    event.breaker = name;
-    event.from_state = from;
-    event.to_state = to;
-    event.generation = transition->generation;
-    event.successes = transition->successes;
-    event.failures = transition->failures;
-    event.timeouts = transition->timeouts;
-    event.error_threshold_percent = definition->error_threshold_percent;
-    event.open_for_ms = transition->open_for_ns / NS_PER_MS;
-    if (bus_publish(self->service->bus, topic, &event.base) == 0) // the bus counts a drop
-        metric_add(self->service->metrics, events_of(self, name), 1);
-    log_info("breaker.changed", "a breaker changed its state", LSTR("breaker", name),
-             LSTR("from", from), LSTR("to", to), LUINT("successes", event.successes),
-             LUINT("failures", event.failures), LUINT("timeouts", event.timeouts),
-             LUINT("open_for_ms", event.open_for_ms));
+    if (events_publish(self->events, definition, transition))
+        metric_add(self->service->metrics, events_of(self, definition->name), 1);
+}
+
+static void count_permits(void *arg, enum app_result result, uint64_t n)
+{
+    struct breaker_service *self = arg;
+    metric_add(self->service->metrics, self->permits[result], n);
+}
+
+static void poll_now(void *arg)
+{
+    struct breaker_service *self = arg;
+    watch_poll(&self->watch, self->view, publish_event, self);
+}
+
+// What others may ask of this process.
+static int serve_others(struct breaker_service *self)
+{
+    self->commands = (struct commands){
+        .service = self->service, .view = self->view, .on_done = poll_now, .arg = self};
+    for (int i = 0; i < APP_RESULTS; i++)
+        self->permits[i] = metric_register(
+            self->service->metrics, &metric_defs[METRIC_INDEX_permits], &app_result_names[i]);
+    int rc = events_create(self->service, &self->events);
+    if (rc == 0)
+        rc = app_permits_create(self->service, self->view, count_permits, self, &self->apps);
+    if (rc == 0)
+        rc = commands_init(&self->commands);
+    if (rc < 0)
+        log_error("breaker.commands_failed", "permits, events and commands cannot be served",
+                  LSTR("error", strerror(-rc)));
+    return rc;
 }
 
 static void on_watch(uv_timer_t *timer)
 {
-    struct breaker_service *self = timer->data;
-    watch_poll(&self->watch, self->view, publish_event, self);
+    poll_now(timer->data);
 }
 
 static void on_reclaim(uv_timer_t *timer)
 {
     struct breaker_service *self = timer->data;
     breaker_reclaim(self->view, clock_mono_ns());
+    app_permits_expire(self->apps, clock_mono_ns());
 }
 
 static int check(void *const *params, const struct config_model *model, struct problems *problems)
@@ -155,7 +170,15 @@ static int attach(struct breaker_service *self)
     if (rc < 0)
         log_error("breaker.commands_failed", "the command socket cannot be served",
                   LSTR("error", strerror(-rc)));
-    return rc;
+    return rc < 0 ? rc : serve_others(self);
+}
+
+static void detach(struct breaker_service *self)
+{
+    bus_serve_no_bytes(self->service->bus);
+    app_permits_destroy(&self->apps);
+    breaker_detach(&self->view);
+    events_destroy(&self->events);
 }
 
 static int setup(struct service *service, void **ret_state)
@@ -166,7 +189,7 @@ static int setup(struct service *service, void **ret_state)
     self->service = service;
     int rc = attach(self);
     if (rc < 0) {
-        breaker_detach(&self->view);
+        detach(self);
         free(self);
         return rc;
     }
@@ -201,8 +224,8 @@ static void teardown(struct service *service, void *state)
 {
     struct breaker_service *self = state;
     (void)service;
-    watch_poll(&self->watch, self->view, publish_event, self);
-    breaker_detach(&self->view);
+    poll_now(self);
+    detach(self);
     for (int i = 0; i < N_TIMERS; i++)
         uv_close((uv_handle_t *)&self->timers[i], on_timer_closed);
 }

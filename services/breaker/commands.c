@@ -81,11 +81,11 @@ static int set(struct commands *commands, const Valvechain__V1__BreakerCommand *
         return -EINVAL;
     }
     uint64_t until_ns = command->for_ms > 0 ? now_ns + command->for_ms * NS_PER_MS : 0;
-    int error = state == BREAKER_CLOSED
-                    ? breaker_reset(commands->view, (uint32_t)index, command->who, command->why,
-                                    now_ns)
-                    : breaker_force(commands->view, (uint32_t)index, state, until_ns, command->who,
-                                    command->why, now_ns);
+    int error =
+        state == BREAKER_CLOSED
+            ? breaker_reset(commands->view, (uint32_t)index, command->who, command->why, now_ns)
+            : breaker_force(commands->view, (uint32_t)index, state, until_ns, command->who,
+                            command->why, now_ns);
     if (error < 0) {
         bus_refuse(bus, "the breaker could not be changed: %s", strerror(-error));
         return error;

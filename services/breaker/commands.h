@@ -1,5 +1,5 @@
-// breaker.set: an operator's word about a breaker, done here and nowhere else, recorded with who and
-// why as a `security` event. Thread: the loop's.
+// breaker.set: an operator's word about a breaker, done here and nowhere else, recorded with who
+// and why as a `security` event. Thread: the loop's.
 #ifndef VALVECHAIN_BREAKER_COMMANDS_H
 #define VALVECHAIN_BREAKER_COMMANDS_H
 

@@ -10,6 +10,12 @@ void watch_poll(struct watch *watch, struct breaker_view *view, watch_fn *each, 
             each(arg, index, definition, &list[i]);
         if (n > 0)
             watch->seen[index] = list[n - 1].generation;
+        if (!breaker_would_open(view, index, &list[0]))
+            watch->would[index] = UINT32_MAX;
+        else if (watch->would[index] != list[0].generation) {
+            watch->would[index] = list[0].generation;
+            each(arg, index, definition, &list[0]);
+        }
     }
 }
 

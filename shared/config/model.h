@@ -1,7 +1,7 @@
 // The configuration file as structs: upstreams, routes and rate limits.
-// The rows of config_fields.def say every field once: parser, JSON Schema (docs/config.schema.json)
-// and documentation come from them. UPSTREAM_URL and its kin become upstreams and routes of the
-// same model (config_model_add_params), so that everything behind it knows one form only.
+// The rows of config_fields.def say every field once: parser, schema and documentation come from
+// them. UPSTREAM_URL and its kin become upstreams and routes of the same model
+// (config_model_add_params).
 //
 // Errors: all at once into `problems`, each with file, line, column, path and what is allowed.
 // Ownership: config_model_destroy(). Thread: one; a loaded model is never changed.
@@ -110,18 +110,17 @@ struct config_model {
 int config_model_load(const char *path, struct problems *problems, struct config_model **ret_model);
 int config_model_parse(const char *name, const char *text, size_t len, struct problems *problems,
                        struct config_model **ret_model);
-// For a file that config_model_load() refused: a model with nothing but its parameters, so that bad
-// values can be told in the same go as the rest. No problem is added twice: none is. NULL: no JSON.
+// Of a file that was refused: its parameters alone, to judge them too. Adds no problem; NULL: no
+// JSON.
 struct config_model *config_model_load_parameters(const char *path);
 // Takes the *_UPSTREAM_URL variables in that are set, each as one upstream and its route:
 //   UPSTREAM_URL             app         /
 //   DATABASE_UPSTREAM_URL    database    /api/db      fallback: error
 //   BLOCKCHAIN_UPSTREAM_URL  blockchain  /api/chain   fallback: mock for JSON-RPC reads, then error
 //   EMAIL_UPSTREAM_URL       email       /api/email   fallback: error
-// The upstream sees the whole path. Where the model (from a file, or config_model_empty()) already
-// has an upstream of that name, the variable only takes the place of its endpoints (the environment
-// wins over the file), and the file's routes stay as they are. -EINVAL with problems, -ENOMEM; the
-// model is then fit for config_model_destroy() only.
+// The upstream sees the whole path. Where the model has an upstream of that name, the variable only
+// takes the place of its endpoints (the environment wins over the file); the routes stay as they
+// are. -EINVAL with problems, -ENOMEM; the model is then fit for config_model_destroy() only.
 int config_model_add_params(struct config_model *model, const struct upstreams_params *upstreams,
                             struct problems *problems);
 struct config_model *config_model_empty(void);

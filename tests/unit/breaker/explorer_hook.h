@@ -28,8 +28,8 @@ void explorer_saw(uint64_t value);
 #define atomic_load_explicit(object, order)                                                        \
     __extension__({                                                                                \
         EXPLORER_READ_STEP(order);                                                                 \
-        __auto_type explorer_value_ = __atomic_load_n(object, __ATOMIC_SEQ_CST); \
-        explorer_saw((uint64_t)explorer_value_);                                                             \
+        __auto_type explorer_value_ = __atomic_load_n(object, __ATOMIC_SEQ_CST);                   \
+        explorer_saw((uint64_t)explorer_value_);                                                   \
         explorer_value_;                                                                           \
     })
 #define atomic_load(object) atomic_load_explicit(object, memory_order_seq_cst)
@@ -40,8 +40,8 @@ void explorer_saw(uint64_t value);
 #define atomic_exchange(object, value)                                                             \
     __extension__({                                                                                \
         explorer_step();                                                                           \
-        __auto_type explorer_value_ = __atomic_exchange_n(object, value, __ATOMIC_SEQ_CST); \
-        explorer_saw((uint64_t)explorer_value_);                                                             \
+        __auto_type explorer_value_ = __atomic_exchange_n(object, value, __ATOMIC_SEQ_CST);        \
+        explorer_saw((uint64_t)explorer_value_);                                                   \
         explorer_value_;                                                                           \
     })
 #define atomic_compare_exchange_strong(object, expected, desired)                                  \
@@ -49,7 +49,7 @@ void explorer_saw(uint64_t value);
         explorer_step();                                                                           \
         bool explorer_done_ = __atomic_compare_exchange_n(object, expected, desired, false,        \
                                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);     \
-        explorer_saw(explorer_done_ ? 1 : (uint64_t)*(expected) ^ UINT64_C(0x5bd1e995));           \
+        explorer_saw(explorer_done_ ? 1 : (uint64_t) * (expected) ^ UINT64_C(0x5bd1e995));         \
         explorer_done_;                                                                            \
     })
 #define atomic_compare_exchange_weak(object, expected, desired)                                    \

@@ -49,23 +49,97 @@ struct scenario {
 static const struct scenario scenarios[] = {
     {"trip", 2, 1, 4, 0, false, 0, "0123", {TELL_BAD, TELL_BAD, TELL_GOOD, TELL_BAD}, 8, 12},
     {"trip by a row", 9, 1, 4, 2, false, 0, "012", {TELL_BAD, TELL_BAD, TELL_GOOD, END}, 10, 30},
-    {"four at the deadline", 2, 1, 4, 0, true, 0, "",
-     {CALL_GOOD, CALL_BAD, CALL_IGNORED, CALL_GOOD}, 8, 13},
+    {"four at the deadline",
+     2,
+     1,
+     4,
+     0,
+     true,
+     0,
+     "",
+     {CALL_GOOD, CALL_BAD, CALL_IGNORED, CALL_GOOD},
+     8,
+     13},
     {"a probe to its end", 2, 1, 4, 0, true, 0, "", {CALL_GOOD, CALL_BAD, END, END}, 24, 60},
-    {"two probes and an asker", 2, 2, 4, 0, true, 0, "01",
-     {TELL_GOOD, TELL_BAD, CALL_GOOD, END}, 36, 60},
-    {"a probe back and two askers", 2, 1, 4, 0, true, 0, "0",
-     {TELL_IGNORED, CALL_GOOD, CALL_BAD, END}, 10, 20},
-    {"late results", 2, 4, 4, 0, true, 80 * S, "0x12", {TELL_BAD, TELL_GOOD, TELL_BAD, RECLAIM},
-     8, 12},
-    {"probes that expire meanwhile", 2, 4, 4, 0, true, 80 * S, "0x1",
-     {TELL_BAD, TELL_GOOD, RECLAIM, END}, 12, 30},
+    {"two probes and an asker",
+     2,
+     2,
+     4,
+     0,
+     true,
+     0,
+     "01",
+     {TELL_GOOD, TELL_BAD, CALL_GOOD, END},
+     36,
+     60},
+    {"a probe back and two askers",
+     2,
+     1,
+     4,
+     0,
+     true,
+     0,
+     "0",
+     {TELL_IGNORED, CALL_GOOD, CALL_BAD, END},
+     10,
+     20},
+    {"late results",
+     2,
+     4,
+     4,
+     0,
+     true,
+     80 * S,
+     "0x12",
+     {TELL_BAD, TELL_GOOD, TELL_BAD, RECLAIM},
+     8,
+     12},
+    {"probes that expire meanwhile",
+     2,
+     4,
+     4,
+     0,
+     true,
+     80 * S,
+     "0x1",
+     {TELL_BAD, TELL_GOOD, RECLAIM, END},
+     12,
+     30},
     {"a person's word", 2, 2, 4, 0, true, 0, "0", {TELL_GOOD, FORCE_OPEN, RESET, END}, 9, 14},
     {"one permit for two", 9, 1, 1, 0, false, 0, "", {CALL_GOOD, CALL_GOOD, END, END}, 40, 80},
-    {"one permit for three", 9, 1, 1, 0, false, 0, "", {CALL_GOOD, CALL_GOOD, CALL_GOOD, END}, 13, 22},
-    {"one permit wanders", 9, 1, 1, 0, false, 0, "0", {TELL_GOOD, CALL_GOOD, CALL_GOOD, END}, 20, 26},
-    {"two permits for four", 9, 1, 2, 0, false, 0, "",
-     {CALL_GOOD, CALL_GOOD, CALL_GOOD, CALL_GOOD}, 8, 13},
+    {"one permit for three",
+     9,
+     1,
+     1,
+     0,
+     false,
+     0,
+     "",
+     {CALL_GOOD, CALL_GOOD, CALL_GOOD, END},
+     13,
+     22},
+    {"one permit wanders",
+     9,
+     1,
+     1,
+     0,
+     false,
+     0,
+     "0",
+     {TELL_GOOD, CALL_GOOD, CALL_GOOD, END},
+     20,
+     26},
+    {"two permits for four",
+     9,
+     1,
+     2,
+     0,
+     false,
+     0,
+     "",
+     {CALL_GOOD, CALL_GOOD, CALL_GOOD, CALL_GOOD},
+     8,
+     13},
 };
 
 struct actor {
@@ -284,8 +358,7 @@ static void check_end(void)
     uint64_t counted[BREAKER_KINDS] = {0};
     for (int i = 0; i < PROCESSES; i++)
         for (int kind = 0; kind < BREAKER_KINDS; kind++)
-            counted[kind] +=
-                window->lines[slot_index(actors[i].process.slot)][0].outcomes[kind];
+            counted[kind] += window->lines[slot_index(actors[i].process.slot)][0].outcomes[kind];
     if (memcmp(counted, reported, sizeof(counted)) != 0)
         fail("other outcomes were counted than reported");
     if (status_of(&owner, 0, now_ns()).in_flight != 0)
@@ -353,12 +426,14 @@ static uint64_t hash_segment(void)
 static bool add(uint64_t *set, uint64_t hash, uint64_t *n)
 {
     hash = hash != 0 ? hash : 1;
-    for (uint64_t at = hash >> (64 - seen_bits);; at = (at + 1) & ((UINT64_C(1) << seen_bits) - 1)) {
+    for (uint64_t at = hash >> (64 - seen_bits);;
+         at = (at + 1) & ((UINT64_C(1) << seen_bits) - 1)) {
         if (set[at] == hash)
             return false;
         if (set[at] == 0) {
             set[at] = hash;
-            CHECK(++*n < (UINT64_C(1) << seen_bits) / 10 * 9, "%s: more situations than room", now->name);
+            CHECK(++*n < (UINT64_C(1) << seen_bits) / 10 * 9, "%s: more situations than room",
+                  now->name);
             return true;
         }
     }
