@@ -50,7 +50,7 @@ struct upstream_counters {
 };
 struct policy_counters {
     char name[LIMIT_NAME_MAX];
-    metric_id hits[LIMIT_TIER_MAX], shadow;
+    metric_id hits[LIMIT_TIER_MAX], shadow, charged, near;
 };
 struct counters {
     struct metric_set *metrics;
@@ -64,6 +64,7 @@ struct counters {
     size_t n_upstreams;
     struct policy_counters policies[LIMIT_POLICIES_MAX];
     size_t n_policies;
+    struct policy_counters *by_index[LIMIT_POLICIES_MAX]; // in the generation that was added last
 };
 #define UPSTREAM_OTHER 0
 
@@ -215,6 +216,8 @@ static void add_policy(struct counters *counters, const struct limit_view *view,
         own = &counters->policies[counters->n_policies++];
         memcpy(own->name, policy->name, sizeof(own->name));
         own->shadow = reg(counters, METRIC_INDEX_limit_shadow_hits, own->name, NULL, NULL);
+        own->charged = reg(counters, METRIC_INDEX_limit_charged, own->name, NULL, NULL);
+        own->near = reg(counters, METRIC_INDEX_limit_near, own->name, NULL, NULL);
     }
     const char *type = endpoint_type_names[policy->endpoint_type % 3], *tier;
     for (uint32_t i = 0; (tier = limit_tier_name(view, i)) != NULL; i++)
@@ -225,9 +228,13 @@ static void add_policy(struct counters *counters, const struct limit_view *view,
 void counters_add_policies(struct counters *counters, const struct limit_view *view)
 {
     const struct limit_policy *policy;
-    for (uint32_t i = 0; (policy = limit_policy_at(view, i)) != NULL; i++)
-        if (!policy->unlimited)
-            add_policy(counters, view, policy);
+    memset(counters->by_index, 0, sizeof(counters->by_index));
+    for (uint32_t i = 0; (policy = limit_policy_at(view, i)) != NULL; i++) {
+        if (policy->unlimited)
+            continue;
+        add_policy(counters, view, policy);
+        counters->by_index[i] = policy_of(counters, policy->name);
+    }
 }
 
 void counters_add(struct valves *valves, enum front_metric metric, uint64_t n)
@@ -258,6 +265,19 @@ void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_n
         metric_observe(counters->metrics, counters->plain[METRIC_INDEX_lease_wait], waited_ns);
 }
 
+// One policy's part in a decision.
+static void count_charge(struct counters *counters, struct policy_counters *own, unsigned tier,
+                         const struct limit_charge *charge)
+{
+    if (charge->denied)
+        add(counters, charge->shadow ? own->shadow : own->hits[tier], 1);
+    if (charge->cost == 0)
+        return;
+    add(counters, own->charged, 1);
+    if (charge->remaining * 5 <= charge->limit)
+        add(counters, own->near, 1);
+}
+
 void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict)
 {
@@ -265,14 +285,9 @@ void counters_limits(struct valves *valves, const struct limit_facts *facts,
     add(counters, verdict->admitted ? counters->admitted : counters->denied, 1);
     add(counters, counters->plain[METRIC_INDEX_limit_overflow], verdict->overflow_cells_used);
     for (unsigned i = 0; i < verdict->n; i++) {
-        const struct limit_charge *charge = &verdict->charges[i];
-        if (!charge->denied)
-            continue;
-        const struct limit_policy *policy = limit_policy_at(valves->limits, charge->policy);
-        struct policy_counters *own = policy != NULL ? policy_of(counters, policy->name) : NULL;
+        struct policy_counters *own = counters->by_index[verdict->charges[i].policy];
         if (own != NULL)
-            add(counters, charge->shadow ? own->shadow : own->hits[facts->tier % LIMIT_TIER_MAX],
-                1);
+            count_charge(counters, own, facts->tier % LIMIT_TIER_MAX, &verdict->charges[i]);
     }
 }
 

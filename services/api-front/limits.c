@@ -132,11 +132,25 @@ static enum step answer_denied(struct request *request, const struct limit_facts
                           PROBLEM_QUOTA, strbuf_ok(members) ? strbuf_text(members) : NULL);
 }
 
+// For a check: whoever knows 401 and 403 only gets that, and a word beside it.
+static enum step answer_denied_network(struct request *request, unsigned denied_status)
+{
+    counters_add(request->valves, METRIC_INDEX_network_denied, 1);
+    if (denied_status != 429)
+        (void)request_add_answer_header(request, "X-Check-Refused", "network_denied");
+    return answer_problem(request, denied_status == 429 ? 403 : denied_status, "network_denied",
+                          "Forbidden", "Requests from this address are not taken.", NULL, NULL);
+}
+
 enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_status)
 {
     struct valves *valves = request->valves;
     if (!valves_limits_params(valves)->enabled)
         return STEP_NEXT;
+    enum operator_word word =
+        networks_judge(&valves->networks, &valves->operators, &request->identity.client);
+    if (word != OPERATOR_SAYS_NOTHING)
+        return word == OPERATOR_ALLOWS ? STEP_NEXT : answer_denied_network(request, denied_status);
     const struct config_route *route = request->match.route;
     if (route != NULL && route->cost == 0)
         return STEP_NEXT;
@@ -148,6 +162,7 @@ enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_sta
         return STEP_WAITS;
     valves_follow_limits(valves);
     counters_limits(valves, &facts, &request->limits);
+    top_count(valves->top, valves->limits, &facts, &request->limits);
     if (valves->limits_take_places && request->limits.admitted)
         limits_hold(request);
     struct ratelimit_item items[LIMIT_MATCHED_MAX];

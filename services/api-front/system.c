@@ -65,7 +65,9 @@ static enum step answer_autoscaling(struct request *request)
 
 static enum step answer_limits(struct request *request)
 {
-    return answer_json(request, 200, system_limit_report(request->valves));
+    json_t *report = system_limit_report(request->valves);
+    json_object_set_new(report, "topRefused", system_limit_top(request));
+    return answer_json(request, 200, report);
 }
 
 static enum step answer_breakers(struct request *request)

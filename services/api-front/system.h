@@ -13,6 +13,10 @@
 json_t *system_health_report(struct valves *valves, unsigned *ret_status);
 json_t *system_autoscaling_report(struct valves *valves);
 json_t *system_limit_report(struct valves *valves);
+// system_limits.c: hits and refusals of each policy of the list; the keys refused most, with their
+// names for who asks from this machine.
+void system_limit_add_figures(struct valves *valves, json_t *policies);
+json_t *system_limit_top(const struct request *request);
 json_t *system_breaker_report(struct valves *valves);
 
 // Parts that two reports share.

@@ -91,12 +91,15 @@ json_t *system_limit_report(struct valves *valves)
     const struct limits_params *params = valves_limits_params(valves);
     valves_follow_limits(valves);
     json_t *policies = policy_list(valves);
-    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:o,s:o}}", "enabled", params->enabled, "mode",
-                     params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,
+    system_limit_add_figures(valves, policies);
+    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:o,s:o,s:o,s:o}}", "enabled", params->enabled,
+                     "mode", params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,
                      "generation", (json_int_t)limit_generation(valves->limits), "policies",
                      policies, "table", "cells",
                      published_figure(valves, "valvechain_limit_table_cells"), "live",
-                     published_figure(valves, "valvechain_limit_table_live"));
+                     published_figure(valves, "valvechain_limit_table_live"), "overflow",
+                     published_figure(valves, "valvechain_rate_limit_overflow_total"), "freed",
+                     published_figure(valves, "valvechain_limit_freed_cells_total"));
 }
 
 static json_t *milliseconds(uint64_t ns)

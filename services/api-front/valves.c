@@ -174,6 +174,9 @@ int valves_check(void *const *params, const struct config_model *model, struct p
                        &settings) == 0)
         settings_fini(&settings);
     check_endpoints(params, model, problems);
+    struct networks networks;
+    if (networks_parse(params[FRONT_GROUP_LIMITS], problems, &networks) == 0)
+        networks_fini(&networks);
     struct limit_policy_set *limits = calloc(1, sizeof(*limits));
     struct breaker_definition_set *breakers = calloc(1, sizeof(*breakers));
     if (limits != NULL && breakers != NULL) {
@@ -279,6 +282,10 @@ static int attach(struct valves *valves, struct problems *problems)
         error = limit_attach(service->segment, service->slot, &valves->limits);
     }
     if (error == 0) {
+        step = "attach to the networks that are denied or allowed";
+        error = valves_attach_networks(valves, problems);
+    }
+    if (error == 0) {
         step = "publish the rate limits";
         error = publish_limits(valves);
     }
@@ -321,6 +328,8 @@ int valves_reload(struct valves *valves)
                                valves->service->suite->environment, &problems, &settings);
     if (error == 0) {
         error = compile_own(valves, &problems);
+        if (error == 0)
+            error = valves_load_networks(valves, &problems);
         if (error != 0)
             settings_fini(&settings);
     }
@@ -346,6 +355,7 @@ void valves_destroy(struct valves **valves)
     breaker_detach(&v->breakers);
     limit_detach(&v->limits);
     counters_destroy(&v->counters);
+    networks_fini(&v->networks);
     strbuf_fini(&v->scratch);
     free(v->own_limits);
     free(v->own_breakers);

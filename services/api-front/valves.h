@@ -10,6 +10,8 @@
 #include "counters.h"
 #include "front_params.h"
 #include "limit/limit.h"
+#include "limit/networks.h"
+#include "limit/top.h"
 #include "service/service.h"
 
 struct region_map;     // regions.h
@@ -23,9 +25,12 @@ struct valves {
     struct token_verifier *tokens; // NULL: JWT identity is off
     const char *tokens_off_reason; // a sentence for health and log; NULL: on
     struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow;
-    struct region_map *regions; // regions.h
-    uint32_t ratelimit_styles;  // RATE_LIMIT_HEADERS, enum ratelimit_style
-    struct cidr_list near;      // loopback and private: where a forgotten proxy would be
+    struct region_map *regions;     // regions.h
+    uint32_t ratelimit_styles;      // RATE_LIMIT_HEADERS, enum ratelimit_style
+    struct cidr_list near;          // loopback and private: where a forgotten proxy would be
+    struct networks networks;       // always refused, or bound by no limit
+    struct operator_view operators; // and those of operators
+    struct top_table *top;          // NULL: the segment has none
     // What our own parameters say; health tells when the published ones differ.
     struct limit_policy_set *own_limits;
     struct breaker_definition_set *own_breakers;
@@ -67,6 +72,10 @@ static inline const struct monitoring_params *valves_monitoring_params(const str
 {
     return valves->service->params[FRONT_GROUP_MONITORING];
 }
+
+// valves_networks.c: after a reload of the parameters; and the first time.
+int valves_load_networks(struct valves *valves, struct problems *problems);
+int valves_attach_networks(struct valves *valves, struct problems *problems);
 
 // Takes a newer generation of policies over now, without a request that would.
 void valves_follow_limits(struct valves *valves);

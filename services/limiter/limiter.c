@@ -9,6 +9,7 @@
 #include "limiter_announce.h"
 #include "limiter_check.h"
 #include "limiter_metrics.h"
+#include "operate.h"
 
 #define FILL_INTERVAL_MS 1000
 
@@ -33,7 +34,10 @@ static const struct param_group *const groups[] = {
 struct limiter {
     struct service *service;
     struct limit_view *view;
-    struct limit_policy_set set; // in force
+    struct limit_policy_set set; // in force, without what operators added
+    struct limit_policy_set publishing;
+    struct operate *operate;
+    struct networks networks;
     struct limiter_check *check;
     struct leases *leases; // NULL without REDIS_ENABLED
     uv_timer_t sweep, fill;
@@ -52,12 +56,17 @@ static int limiter_check(void *const *params, const struct config_model *model,
                          struct problems *problems)
 {
     struct limit_policy_set *set = calloc(1, sizeof(*set));
+    struct networks networks;
     int error;
 
     if (!set)
         return -ENOMEM;
     error = limit_compile(params[GROUP_LIMITS], model, ENVIRONMENT_PRODUCTION, problems, set);
     free(set);
+    if (networks_parse(params[GROUP_LIMITS], problems, &networks) == 0)
+        networks_fini(&networks);
+    else
+        error = -EINVAL;
     return leases_check(params[GROUP_LIMITS], problems) < 0 ? -EINVAL : error;
 }
 
@@ -99,8 +108,11 @@ static int publish(struct limiter *limiter, const struct limit_policy_set *set)
     struct known before[LIMIT_POLICIES_MAX];
     limit_refresh(limiter->view);
     uint32_t n_before = remember(limiter->view, before);
-    int error = limit_publish(limiter->view, set, LIMIT_PUBLISH_REPLACE);
+    int error;
 
+    limiter->publishing = *set;
+    operate_add_overrides(limiter->operate, &limiter->publishing);
+    error = limit_publish(limiter->view, &limiter->publishing, LIMIT_PUBLISH_REPLACE);
     metric_add(service->metrics,
                error < 0 ? limiter->publications_refused : limiter->ids[METRIC_INDEX_publications],
                1);
@@ -126,6 +138,18 @@ static int publish(struct limiter *limiter, const struct limit_policy_set *set)
     return 0;
 }
 
+static int load_networks(struct limiter *limiter, struct problems *problems)
+{
+    struct networks networks;
+    int error = networks_parse(limiter->service->params[GROUP_LIMITS], problems, &networks);
+
+    if (error < 0)
+        return error;
+    networks_fini(&limiter->networks);
+    limiter->networks = networks;
+    return 0;
+}
+
 static int compile_and_publish(struct limiter *limiter)
 {
     const struct service *service = limiter->service;
@@ -136,6 +160,8 @@ static int compile_and_publish(struct limiter *limiter)
     if (set)
         error = limit_compile(service->params[GROUP_LIMITS], service->model,
                               service->suite->environment, &problems, set);
+    if (!error)
+        error = load_networks(limiter, &problems);
     for (size_t i = 0; i < problems.n; i++)
         log_error("config.invalid", problems.items[i]);
     problems_fini(&problems);
@@ -143,6 +169,13 @@ static int compile_and_publish(struct limiter *limiter)
         error = publish(limiter, set);
     free(set);
     return error;
+}
+
+static int republish(void *arg)
+{
+    struct limiter *limiter = arg;
+
+    return publish(limiter, &limiter->set);
 }
 
 static void sweep_due(uv_timer_t *timer)
@@ -246,6 +279,8 @@ static int limiter_setup(struct service *service, void **ret_state)
     if (!error)
         error = bus_serve(service->bus, limiter_request, limiter);
     if (!error)
+        error = operate_create(service, limiter->view, republish, limiter, &limiter->operate);
+    if (!error)
         error = compile_and_publish(limiter);
     if (!error)
         error = limiter_check_create(service, limiter->view, &limiter->check);
@@ -253,10 +288,13 @@ static int limiter_setup(struct service *service, void **ret_state)
         error = start_leases(limiter);
     if (error < 0) {
         log_error("limiter.setup", "the limiter cannot work", LSTR("error", strerror(-error)));
+        operate_destroy(&limiter->operate);
         limit_detach(&limiter->view);
         free(limiter);
         return error;
     }
+    limiter_check_set_networks(limiter->check, &limiter->networks,
+                               operate_networks(limiter->operate));
     limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
     limiter_check_set_desk(limiter->check, leases_desk(limiter->leases));
     uv_timer_init(service->loop, &limiter->sweep);
@@ -313,6 +351,8 @@ static void limiter_teardown(struct service *service, void *state)
     (void)service;
     leases_destroy(&limiter->leases); // checks that wait for it are answered
     limiter_check_destroy(&limiter->check);
+    operate_destroy(&limiter->operate);
+    networks_fini(&limiter->networks);
     limit_detach(&limiter->view);
     uv_close((uv_handle_t *)&limiter->sweep, limiter_closed);
     uv_close((uv_handle_t *)&limiter->fill, limiter_closed);

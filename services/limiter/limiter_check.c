@@ -9,6 +9,7 @@
 #include "check_arena.h"
 #include "check_facts.h"
 #include "check_wait.h"
+#include "limit/top.h"
 #include "limiter_metrics.h"
 #include "refund_token.h"
 
@@ -22,6 +23,9 @@ struct limiter_check {
     struct limit_view *view;
     struct lease_desk *desk; // NULL: no distributed limits
     uint64_t refund_time_ns;
+    const struct networks *networks;
+    struct operator_view *operators;
+    struct top_table *top;
     metric_id results[RESULTS], refunded, not_refunded;
     metric_id hits[LIMIT_POLICIES_MAX]; // by index in the view's set
     uint64_t hits_generation;
@@ -136,6 +140,22 @@ static void fill_verdict(struct limiter_check *check, const Valvechain__V1__Limi
     }
 }
 
+// Networks come first; they are named in place of a policy.
+static bool is_decided_by_network(struct limiter_check *check, const struct limit_facts *facts,
+                                  struct verdict_message *message)
+{
+    enum operator_word word = networks_judge(check->networks, check->operators, &facts->client);
+    struct limit_verdict verdict = {.admitted = word == OPERATOR_ALLOWS,
+                                    .generation = limit_generation(check->view)};
+
+    if (word == OPERATOR_SAYS_NOTHING)
+        return false;
+    message->base.policy = text(verdict.admitted ? "allow" : "deny");
+    message->base.admitted = verdict.admitted;
+    count(check, &verdict);
+    return true;
+}
+
 struct decision { // of one check
     uint8_t packed[VERDICT_MAX];
     size_t len;
@@ -157,7 +177,7 @@ static void decide(struct limiter_check *check, const Valvechain__V1__LimitCheck
     if (ret_decision->wrong) {
         message.base.error = text(ret_decision->wrong);
         metric_add(check->service->metrics, check->results[RESULT_REFUSED], 1);
-    } else {
+    } else if (!is_decided_by_network(check, &facts, &message)) {
         limit_decide_granted(check->view, &facts, grants, n_grants, &verdict);
         if (verdict.waits) {
             ret_decision->waits.n =
@@ -165,6 +185,7 @@ static void decide(struct limiter_check *check, const Valvechain__V1__LimitCheck
             return;
         }
         check_wait_settle(check->desk, &verdict, check->view, &facts);
+        top_count(check->top, check->view, &facts, &verdict);
         count(check, &verdict);
         fill_verdict(check, asked, &verdict, &message);
     }
@@ -398,6 +419,7 @@ int limiter_check_create(struct service *service, struct limit_view *view,
     memset(check, 0, offsetof(struct limiter_check, arena));
     check->service = service;
     check->view = view;
+    check->top = top_of_slot(service->segment, slot_index(service->slot));
     refund_mint_init(&check->mint);
     check_arena_init(&check->arena);
     for (int i = 0; i < RESULTS; i++)
@@ -421,6 +443,13 @@ int limiter_check_create(struct service *service, struct limit_view *view,
 void limiter_check_set_desk(struct limiter_check *check, struct lease_desk *desk)
 {
     check->desk = desk;
+}
+
+void limiter_check_set_networks(struct limiter_check *check, const struct networks *networks,
+                                struct operator_view *operators)
+{
+    check->networks = networks;
+    check->operators = operators;
 }
 
 void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms)

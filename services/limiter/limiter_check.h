@@ -4,12 +4,16 @@
 #define VALVECHAIN_LIMITER_CHECK_H
 
 #include "limit/limit.h"
+#include "limit/networks.h"
 #include "service/service.h"
 
 #define LIMITER_BATCH_MAX 1000
 
 struct lease_desk; // lease_desk.h
 struct limiter_check;
+// Who is refused or admitted whatever the limits say; the structs stay the caller's.
+void limiter_check_set_networks(struct limiter_check *check, const struct networks *networks,
+                                struct operator_view *operators);
 // The view stays the caller's and must outlive it.
 int limiter_check_create(struct service *service, struct limit_view *view,
                          struct limiter_check **ret_check);

@@ -24,7 +24,7 @@ static void print_usage(FILE *out)
 {
     fputs("usage: valvectl [--name NAME] [--set NAME=VALUE] COMMAND\n\n", out);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-14s %-28s %s\n", commands[i].words, commands[i].arguments,
+        fprintf(out, "  %-14s %-42s %s\n", commands[i].words, commands[i].arguments,
                 commands[i].help);
     fputs("\n  --name NAME    the suite (default: VALVECHAIN_NAME or valvechain)\n"
           "  --version      version and ABI of the segment\n"
@@ -74,9 +74,12 @@ static int arguments_allowed(const char *usage)
 // Nothing is taken and then ignored: what the usage line does not name is refused.
 static bool is_right_use(const struct valvectl *ctl, const struct command *command)
 {
-    const char *option = ctl->json && !strstr(command->arguments, "[--json]")     ? "--json"
-                         : ctl->watch && !strstr(command->arguments, "[--watch]") ? "--watch"
-                                                                                  : NULL;
+    const char *option = ctl->json && !strstr(command->arguments, "[--json]")      ? "--json"
+                         : ctl->watch && !strstr(command->arguments, "[--watch]")  ? "--watch"
+                         : ctl->limit && !strstr(command->arguments, "--limit ")   ? "--limit"
+                         : ctl->for_text && !strstr(command->arguments, "--for ")  ? "--for"
+                         : ctl->reason && !strstr(command->arguments, "--reason ") ? "--reason"
+                                                                                   : NULL;
     int allowed = arguments_allowed(command->arguments);
     if (option || ctl->argc > allowed)
         fprintf(stderr, "valvectl: %s does not take '%s', allowed: %s %s\n", command->words,
@@ -114,13 +117,11 @@ struct arguments {
 static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"name", required_argument, NULL, 'n'},
-        {"set", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},
-        {"watch", no_argument, NULL, 'w'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"name", required_argument, NULL, 'n'},   {"set", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},         {"watch", no_argument, NULL, 'w'},
+        {"limit", required_argument, NULL, 'l'},  {"for", required_argument, NULL, 'f'},
+        {"reason", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -138,6 +139,12 @@ static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, in
             ctl->json = true;
         } else if (option == 'w') {
             ctl->watch = true;
+        } else if (option == 'l') {
+            ctl->limit = optarg;
+        } else if (option == 'f') {
+            ctl->for_text = optarg;
+        } else if (option == 'r') {
+            ctl->reason = optarg;
         } else if (option == 'h') {
             print_usage(stdout);
             return VALVECTL_OK + 1;

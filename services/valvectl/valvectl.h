@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "config/params.h"
+#include "limit/key_state.h"
 #include "shm/segment.h"
 
 enum valvectl_exit { VALVECTL_OK = 0, VALVECTL_FINDING = 1, VALVECTL_UNREACHABLE = 2 };
@@ -15,12 +16,18 @@ enum valvectl_exit { VALVECTL_OK = 0, VALVECTL_FINDING = 1, VALVECTL_UNREACHABLE
 struct valvectl {
     struct suite_params suite;
     bool json, watch;
-    int argc; // what stands behind the command
+    const char *limit, *for_text, *reason; // NULL: not given
+    int argc;                              // what stands behind the command
     char **argv;
 };
 
 // Opens the suite's segment read-only; says why not on stderr and returns VALVECTL_UNREACHABLE.
 int valvectl_open_segment(const struct valvectl *ctl, struct segment **ret_segment);
+// arguments.c: the key behind the command, and the policy's name before it ("" for none); and a
+// time such as 10m. False: has said what is wrong.
+bool valvectl_take_key(const struct valvectl *ctl, char ret_policy[LIMIT_NAME_MAX],
+                       char ret_key[KEY_TEXT_MAX]);
+bool valvectl_duration(const char *text, uint64_t *ret_ms);
 int valvectl_run(int argc, char **argv);
 
 #define COMMAND(function, words, arguments, help) int function(struct valvectl *ctl);

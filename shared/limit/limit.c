@@ -66,10 +66,10 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
 
 static int weigh_meter(const struct decision *decision, struct trial *trial)
 {
-    meter_set_clock(trial->meter, decision->now_ns);
     if (trial->meter->limit != trial->limit) {
-        meter_set_limit(trial->meter, trial->limit);
+        meter_set_limit(trial->meter, trial->limit); // gcra then has no clock
     }
+    meter_set_clock(trial->meter, decision->now_ns);
     trial->ignored = decision->enforcing_only && trial->shadow;
     if (trial->ignored) {
         trial->place = (struct table_place){0};

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "service/sequence.h"
+#include "base/sequence.h"
 
 #define ADVICE_WORDS (sizeof(struct advice) / sizeof(uint64_t))
 

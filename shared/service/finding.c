@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "service/sequence.h"
+#include "base/sequence.h"
 #include "shm/slot.h"
 
 struct finding {

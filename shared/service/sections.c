@@ -1,5 +1,7 @@
 #include "base/assert.h"
 #include "limit/lease.h"
+#include "limit/operator.h"
+#include "limit/top.h"
 #include "service/finding.h"
 #include "service/service.h"
 
@@ -12,6 +14,8 @@ size_t service_segment_sections(const struct suite_params *suite,
         limit_policy_section_spec(),
         limit_table_section_spec(suite->limit_table_cells),
         lease_section_spec(suite->lease_cells),
+        operator_section_spec(),
+        top_section_spec(),
         breaker_state_section_spec(),
         breaker_window_section_spec(),
         advice_section_spec(),

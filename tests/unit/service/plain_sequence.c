@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 
-#include "service/sequence.h"
+#include "base/sequence.h"
 
 #define WORDS       64
 #define ROUNDS      20000

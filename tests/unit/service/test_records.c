@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "service/finding.h"
-#include "service/sequence.h"
+#include "base/sequence.h"
 #include "service/service.h"
 
 static struct segment *segment;

@@ -1,8 +1,8 @@
 // A record of plain data in the segment that one process writes and any may read: a sequence number
 // (odd while written) before it, the record copied word by word. A writer that dies inside leaves
 // it odd; its successor's next write repairs it. Thread: any.
-#ifndef VALVECHAIN_SERVICE_SEQUENCE_H
-#define VALVECHAIN_SERVICE_SEQUENCE_H
+#ifndef VALVECHAIN_BASE_SEQUENCE_H
+#define VALVECHAIN_BASE_SEQUENCE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

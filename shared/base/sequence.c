@@ -1,4 +1,4 @@
-#include "service/sequence.h"
+#include "base/sequence.h"
 
 #include <string.h>
 

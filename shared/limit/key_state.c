@@ -1,0 +1,177 @@
+#include "limit/key_state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "limit/decision.h"
+#include "limit/key.h"
+#include "limit/policy.h"
+
+static const struct {
+    const char *kind;
+    uint32_t part;
+} kinds[] = {{"client", LIMIT_KEY_CLIENT},
+             {"subject", LIMIT_KEY_SUBJECT},
+             {"api-key", LIMIT_KEY_API_KEY},
+             {"route", LIMIT_KEY_ROUTE}};
+#define WRONG_KEY                                                                                  \
+    "a key is client:ADDRESS, subject:TEXT, api-key:TEXT or route:NAME, or several of these "      \
+    "separated by a blank, each once"
+
+static const char *set_part(struct key_facts *key, uint32_t part, const char *value)
+{
+    size_t len = strlen(value);
+    if (len == 0 || (key->parts & part)) {
+        return WRONG_KEY;
+    }
+    key->parts |= part;
+    switch (part) {
+    case LIMIT_KEY_CLIENT:
+        return address_parse(value, len, &key->facts.client) < 0 ? "client: is followed by no "
+                                                                   "IPv4 or IPv6 address"
+                                                                 : NULL;
+    case LIMIT_KEY_SUBJECT:
+        key->facts.subject = value;
+        key->facts.subject_len = len;
+        return NULL;
+    case LIMIT_KEY_API_KEY:
+        key->facts.api_key = value;
+        key->facts.api_key_len = len;
+        return NULL;
+    default:
+        key->facts.route = value;
+        return NULL;
+    }
+}
+
+static const char *read_part(struct key_facts *key, char *word)
+{
+    char *colon = strchr(word, ':');
+    if (!colon) {
+        return WRONG_KEY;
+    }
+    *colon = '\0';
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kinds[i].kind, word) == 0) {
+            return set_part(key, kinds[i].part, colon + 1);
+        }
+    }
+    return WRONG_KEY;
+}
+
+const char *key_facts_read(const char *text, struct key_facts *ret_key)
+{
+    char *rest = NULL;
+    const char *wrong = NULL;
+    *ret_key = (struct key_facts){.facts = {.path = "", .host = "", .cost = 1}};
+    if (strlen(text) >= sizeof(ret_key->text)) {
+        return "a key has at most 511 bytes";
+    }
+    memcpy(ret_key->text, text, strlen(text) + 1);
+    for (char *word = strtok_r(ret_key->text, " ", &rest); word && !wrong;
+         word = strtok_r(NULL, " ", &rest)) {
+        wrong = read_part(ret_key, word);
+    }
+    return !wrong && ret_key->parts == 0 ? WRONG_KEY : wrong;
+}
+
+bool key_facts_fit(const struct key_facts *key, const struct limit_policy *policy)
+{
+    return !policy->unlimited && key_parts_of(&key->facts, policy->key_parts) == key->parts;
+}
+
+static void make_trial(struct limit_view *view, uint32_t index, const struct key_facts *key,
+                       struct trial *ret_trial)
+{
+    const struct limit_policy *policy = &view->book.policies[index];
+    struct trial trial = {.meter = &view->meters[index], .policy = index, .limit = policy->limit};
+    trial.hash = key_hash(view->hash_key, &key->facts, key->parts, policy);
+    if ((view->has_overrides >> index & 1) &&
+        !view_override(view, index, trial.hash, &trial.limit)) {
+        trial.limit = UINT64_MAX;
+    }
+    trial.key = table_key_of(&trial.meter->range, trial.hash);
+    *ret_trial = trial;
+}
+
+static int look(struct limit_view *view, struct trial *trial, uint64_t *ret_now_ns)
+{
+    int r = -EAGAIN;
+    for (int tries = 0; tries < TRIES_MAX && r == -EAGAIN; tries++) {
+        *ret_now_ns = view_now_ns(view);
+        meter_set_limit(trial->meter, trial->limit == UINT64_MAX
+                                          ? view->book.policies[trial->policy].limit
+                                          : trial->limit);
+        meter_set_clock(trial->meter, *ret_now_ns);
+        table_find(&trial->key, meter_live_from(trial->meter), &trial->place);
+        trial->reading = (struct cell_reading){0};
+        r = trial->place.cell ? meter_look(trial->meter, trial->place.cell, &trial->reading) : 0;
+    }
+    return r;
+}
+
+int key_state_read(struct limit_view *view, uint32_t policy, const struct key_facts *key,
+                   struct key_state *ret_state)
+{
+    limit_refresh(view);
+    struct trial trial;
+    uint64_t now_ns = 0;
+    if (policy >= view->book.n || view->book.policies[policy].unlimited) {
+        return -EOPNOTSUPP;
+    }
+    make_trial(view, policy, key, &trial);
+    int r = look(view, &trial, &now_ns);
+    if (r < 0) {
+        return r;
+    }
+    uint64_t used = trial.reading.used, most = trial.meter->most;
+    uint64_t freed_ns = used > 0 ? meter_freed_ns(trial.meter, &trial.reading, 1) : now_ns;
+    *ret_state = (struct key_state){.limit = trial.limit == UINT64_MAX ? UINT64_MAX : most,
+                                    .used = used,
+                                    .remaining = most > used ? most - used : 0,
+                                    .reset_ns = freed_ns > now_ns ? freed_ns - now_ns : 0,
+                                    .overridden = trial.limit != view->book.policies[policy].limit,
+                                    .in_table = trial.place.cell != NULL,
+                                    .shares_cell = trial.place.overflow};
+    return 0;
+}
+
+int key_state_reset(struct limit_view *view, uint32_t policy, const struct key_facts *key)
+{
+    limit_refresh(view);
+    struct trial trial;
+    uint64_t now_ns;
+    if (view->read_only) {
+        return -EROFS;
+    }
+    if (policy >= view->book.n || view->book.policies[policy].unlimited) {
+        return -EOPNOTSUPP;
+    }
+    make_trial(view, policy, key, &trial);
+    int r = look(view, &trial, &now_ns);
+    if (r < 0 || !trial.place.cell) {
+        return r;
+    }
+    if (trial.place.overflow) {
+        return -EBUSY;
+    }
+    if (meter_is_slim(&view->book.policies[policy])) {
+        atomic_store(&trial.place.cell->last, 0); // dead, as a cell that nobody used
+        return 0;
+    }
+    for (uint32_t i = 0; i < CELL_COUNT_WORDS; i++) { // a zero word is empty in every wide cell
+        atomic_store(&meter_wide(trial.place.cell)->counts[i], 0);
+    }
+    return 0;
+}
+
+uint64_t key_state_limit_max(const struct limit_policy *policy)
+{
+    uint64_t most = 0;
+    for (uint64_t step = UINT64_C(1) << 31; step > 0; step >>= 1) {
+        if (policy_can_count(policy, most + step)) {
+            most += step;
+        }
+    }
+    return most;
+}

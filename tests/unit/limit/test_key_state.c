@@ -1,0 +1,142 @@
+// How one key stands, and beginning anew, for every algorithm.
+#include <errno.h>
+
+#include "fixture.h"
+#include "limit/key_state.h"
+
+#define WINDOW_NS (60 * NS_PER_S)
+
+static struct key_facts key_of(const char *text)
+{
+    struct key_facts key;
+    const char *wrong = key_facts_read(text, &key);
+    cr_assert_null(wrong, "%s: %s", text, wrong);
+    return key;
+}
+
+Test(key_state, keys_are_read_by_kind)
+{
+    static const char *const bad[] = {
+        "",       "alice", "subject:", "client:x", "mail:a@b", "client:1.2.3.4 client:1.2.3.5",
+        "subject"};
+    struct key_facts key = key_of("client:192.0.2.7 subject:a:b route:r");
+    cr_expect_eq(key.parts, LIMIT_KEY_CLIENT | LIMIT_KEY_SUBJECT | LIMIT_KEY_ROUTE);
+    cr_expect_str_eq(key.facts.subject, "a:b");
+    cr_expect_eq(key.facts.subject_len, 3);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_not_null(key_facts_read(bad[i], &key), "%s", bad[i]);
+}
+
+Test(key_state, a_key_fits_policies_that_count_by_it_and_nothing_else)
+{
+    struct limit_policy policy = {.key_parts = LIMIT_KEY_CALLER};
+    struct key_facts client = key_of("client:192.0.2.7"), key = key_of("api-key:abc");
+    struct key_facts both = key_of("client:192.0.2.7 api-key:abc");
+    cr_expect(key_facts_fit(&client, &policy));
+    cr_expect(key_facts_fit(&key, &policy));
+    cr_expect_not(key_facts_fit(&both, &policy));
+    policy.key_parts = LIMIT_KEY_CLIENT | LIMIT_KEY_API_KEY;
+    cr_expect(key_facts_fit(&both, &policy));
+    cr_expect_not(key_facts_fit(&client, &policy));
+    policy.unlimited = true;
+    cr_expect_not(key_facts_fit(&both, &policy));
+}
+
+static void expect_reset(struct limit_policy_set *set, uint64_t most)
+{
+    struct fixture f;
+    struct limit_verdict verdict;
+    struct key_state state;
+    struct key_facts key = key_of("client:1.0.0.0"), other = key_of("client:2.0.0.0");
+    fixture_init(&f, 4096);
+    struct limit_view *view = fixture_view(&f, 0);
+    cr_assert_eq(limit_publish(view, set, LIMIT_PUBLISH_REPLACE), 0);
+    cr_assert_eq(key_state_read(view, 0, &key, &state), 0);
+    cr_expect_not(state.in_table, "%u", set->policies[0].algorithm);
+    cr_expect_eq(state.remaining, most);
+    for (uint64_t i = 0; i < most; i++) {
+        cr_assert(fixture_ask(view, 1, &verdict));
+        cr_assert(fixture_ask(view, 2, &verdict));
+    }
+    cr_assert_not(fixture_ask(view, 1, &verdict));
+    cr_assert_eq(key_state_read(view, 0, &key, &state), 0);
+    cr_expect_eq(state.used, most, "%u: %lu", set->policies[0].algorithm,
+                 (unsigned long)state.used);
+    cr_expect_eq(state.limit, most);
+    cr_expect_eq(state.remaining, 0);
+    cr_expect(state.in_table);
+    cr_assert_eq(key_state_reset(view, 0, &key), 0);
+    cr_assert_eq(key_state_read(view, 0, &key, &state), 0);
+    cr_expect_eq(state.used, 0);
+    for (uint64_t i = 0; i < most; i++)
+        cr_expect(fixture_ask(view, 1, &verdict), "%lu", (unsigned long)i);
+    cr_expect_not(fixture_ask(view, 1, &verdict), "and not one more");
+    cr_assert_eq(key_state_read(view, 0, &other, &state), 0);
+    cr_expect_eq(state.remaining, 0, "another key stays as it was");
+    limit_refund(view, &verdict);
+    free(view);
+    fixture_fini(&f);
+}
+
+Test(key_state, every_algorithm_begins_anew)
+{
+    static const struct {
+        enum limit_algorithm algorithm;
+        uint64_t limit, extra, most;
+    } rows[] = {{LIMIT_RING, 5, 0, 5},
+                {LIMIT_SLIDING_WINDOW, 40, 0, 40},
+                {LIMIT_FIXED_WINDOW, 7, 0, 7},
+                {LIMIT_GCRA, 10, 4, 4},
+                {LIMIT_CONCURRENCY, 3, NS_PER_S, 3}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct limit_policy_set *set = calloc(1, sizeof(*set));
+        cr_assert_not_null(set);
+        fixture_policy(set, "p", rows[i].limit,
+                       rows[i].algorithm == LIMIT_CONCURRENCY ? 0 : WINDOW_NS);
+        if (rows[i].algorithm != LIMIT_RING && rows[i].algorithm != LIMIT_SLIDING_WINDOW)
+            fixture_algorithm(set, rows[i].algorithm, rows[i].extra);
+        expect_reset(set, rows[i].most);
+        free(set);
+    }
+}
+
+Test(key_state, the_bound_of_overrides_is_what_the_cells_count)
+{
+    struct limit_policy_set *set = calloc(1, sizeof(*set));
+    cr_assert_not_null(set);
+    fixture_policy(set, "ring", 5, WINDOW_NS);
+    fixture_policy(set, "window", 100, WINDOW_NS);
+    cr_expect_eq(key_state_limit_max(&set->policies[0]), RING_LIMIT_MAX);
+    cr_expect_eq(key_state_limit_max(&set->policies[1]), 255);
+    free(set);
+}
+
+Test(key_state, a_limit_of_its_own_holds_in_every_algorithm)
+{
+    static const enum limit_algorithm algorithms[] = {LIMIT_SLIDING_WINDOW, LIMIT_FIXED_WINDOW,
+                                                      LIMIT_GCRA};
+    for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++) {
+        struct limit_policy_set *set = calloc(1, sizeof(*set));
+        struct fixture f;
+        struct limit_verdict verdict;
+        cr_assert_not_null(set);
+        fixture_policy(set, "p", 40, WINDOW_NS);
+        if (algorithms[i] != LIMIT_SLIDING_WINDOW)
+            fixture_algorithm(set, algorithms[i], 40);
+        set->overrides[0] = (struct limit_override){
+            .parts = LIMIT_KEY_CLIENT, .limit = 20, .client = fixture_facts(1).client};
+        set->n_overrides = 1;
+        fixture_init(&f, 4096);
+        struct limit_view *view = fixture_view(&f, 0);
+        cr_assert_eq(limit_publish(view, set, LIMIT_PUBLISH_REPLACE), 0);
+        for (int admitted = 0; admitted < 20; admitted++) {
+            cr_assert(fixture_ask(view, 1, &verdict), "%u: %d", algorithms[i], admitted);
+            cr_assert(fixture_ask(view, 2, &verdict), "%u: %d", algorithms[i], admitted);
+        }
+        cr_expect_not(fixture_ask(view, 1, &verdict), "%u", algorithms[i]);
+        cr_expect(fixture_ask(view, 2, &verdict), "%u", algorithms[i]);
+        free(view);
+        free(set);
+        fixture_fini(&f);
+    }
+}
