@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "net/name_lookup.h"
 
 #define RETRY_MS 1000
 
@@ -151,8 +152,8 @@ void upstream_resolve_tick(struct upstream_resolve *resolve, uint64_t now_ms)
     }
     call->resolve = resolve;
     call->request.data = call;
-    if (uv_getaddrinfo(resolve->loop, &call->request, on_resolved, resolve->endpoint->host, port,
-                       &hints) != 0) {
+    if (name_lookup(resolve->loop, &call->request, on_resolved, resolve->endpoint->host, port,
+                    &hints) != 0) {
         free(call);
         return;
     }

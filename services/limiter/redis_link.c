@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <hiredis/async.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "net/name_lookup.h"
 #include "redis_uv.h"
 
 #define TICK_MS        25
@@ -349,19 +349,6 @@ static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo 
     free_closed(link);
 }
 
-// The first lookup starts libuv's threads. Signals are the loop's alone: a SIGTERM while we leave,
-// when the loop holds them back, must not find a thread that does not.
-static int lookup(struct redis_link *link, const struct addrinfo *hints)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int r =
-        uv_getaddrinfo(link->loop, &link->resolver, on_resolved, link->target.name, NULL, hints);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r;
-}
-
 static void connect_to(struct redis_link *link, const struct redis_host *host, bool to_sentinel)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -375,7 +362,7 @@ static void connect_to(struct redis_link *link, const struct redis_host *host, b
     }
     link->resolver.data = link;
     link->open++;
-    int r = lookup(link, &hints);
+    int r = name_lookup(link->loop, &link->resolver, on_resolved, link->target.name, NULL, &hints);
     if (r < 0) {
         link->resolver.data = NULL;
         link->open--;
