@@ -11,6 +11,7 @@
 #define METHODS     8 // bits of http_method_bit
 #define CLASSES     4 // 2xx to 5xx
 #define RESULTS     (EXCHANGE_CLIENT_GONE + 1)
+#define FALLBACKS   3
 #define SOURCES     (ANSWER_FALLBACK + 1)
 #define TIERS       3
 #define ROUTE_OTHER 3 // index into routes: none, system, check, other come first
@@ -21,6 +22,7 @@ static const char *const class_names[CLASSES] = {"2xx", "3xx", "4xx", "5xx"};
 static const char *const endpoint_type_names[] = {"api", "auth", "system"};
 static const char *const check_names[COUNTERS_CHECKS] = {"admitted", "denied", "bad", "bad_target",
                                                          "forbidden"};
+static const char *const fallback_names[FALLBACKS] = {"mock", "queue", "error"};
 const char *const answer_source_names[SOURCES] = {"upstream", "system", "gateway", "fallback"};
 const char *const exchange_result_names[RESULTS] = {
     [EXCHANGE_ANSWERED] = "answered",
@@ -57,7 +59,7 @@ struct counters {
     bool collect;
     metric_id plain[FRONT_METRICS]; // 0 where the metric has labels
     metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS], admitted, denied,
-        mock, error, lease_answered, lease_late;
+        fallbacks[FALLBACKS], lease_answered, lease_late;
     struct route_counters routes[COUNTERS_ROUTES_MAX + ROUTE_OTHER + 1];
     size_t n_routes;
     struct upstream_counters upstreams[COUNTERS_UPSTREAMS_MAX + 1]; // other comes first
@@ -138,8 +140,9 @@ int counters_create(struct metric_set *metrics, bool collect, struct counters **
     counters->denied = reg(counters, METRIC_INDEX_limit_decisions, "denied", NULL, NULL);
     counters->lease_answered = reg(counters, METRIC_INDEX_lease_waits, "answered", NULL, NULL);
     counters->lease_late = reg(counters, METRIC_INDEX_lease_waits, "late", NULL, NULL);
-    counters->mock = reg(counters, METRIC_INDEX_fallbacks, "mock", NULL, NULL);
-    counters->error = reg(counters, METRIC_INDEX_fallbacks, "error", NULL, NULL);
+    for (unsigned i = 0; i < FALLBACKS; i++)
+        counters->fallbacks[i] =
+            reg(counters, METRIC_INDEX_fallbacks, fallback_names[i], NULL, NULL);
     add_route(counters, COUNTERS_ROUTE_NONE, HTTP_ANY);
     add_route(counters, COUNTERS_ROUTE_SYSTEM, HTTP_ANY);
     add_route(counters, COUNTERS_ROUTE_CHECK, HTTP_ANY);
@@ -308,8 +311,9 @@ void counters_upstream_result(struct request *request, enum exchange_result resu
 
 void counters_fallback(struct valves *valves, const char *kind)
 {
-    struct counters *counters = valves->counters;
-    add(counters, strcmp(kind, "mock") == 0 ? counters->mock : counters->error, 1);
+    for (size_t i = 0; i < FALLBACKS; i++)
+        if (strcmp(kind, fallback_names[i]) == 0)
+            add(valves->counters, valves->counters->fallbacks[i], 1);
 }
 
 void counters_check(struct valves *valves, enum counters_check result)

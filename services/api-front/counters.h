@@ -54,7 +54,7 @@ void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_n
 void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict);
 void counters_upstream_result(struct request *request, enum exchange_result result);
-void counters_fallback(struct valves *valves, const char *kind); // "mock", "error"
+void counters_fallback(struct valves *valves, const char *kind); // "mock", "queue", "error"
 void counters_check(struct valves *valves, enum counters_check result);
 void counters_token(struct valves *valves, unsigned token_result);
 

@@ -47,9 +47,10 @@ static void on_body_piece(void *arg, const char *bytes, size_t len)
     }
 }
 
-static int build_head(struct exchange *x)
+int exchange_build_head(struct request *request, char **ret_head, size_t *ret_len)
 {
-    const struct request *request = x->request;
+    const struct upstream_pool *pool =
+        &request->model_ref->upstreams->pools[request->route->upstream];
     const struct config_route *route = request->route;
     char peer[ADDRESS_TEXT_MAX];
     address_format(&request->identity.peer, peer);
@@ -58,13 +59,13 @@ static int build_head(struct exchange *x)
     bool states_zero = !request->has_body && request->content_length == 0;
     struct upstream_header header = {
         .method = request->method,
-        .base_path = x->pool->config->base_path != NULL ? x->pool->config->base_path : "",
+        .base_path = pool->config->base_path != NULL ? pool->config->base_path : "",
         .path = request->path,
         .path_len = request->path_len,
         .rewrite = route->rewrite,
         .query = has_query ? request->query : NULL,
-        .host = request->host_header[0] != '\0' ? request->host_header
-                                                : x->pool->endpoints[0].host_header,
+        .host =
+            request->host_header[0] != '\0' ? request->host_header : pool->endpoints[0].host_header,
         .peer = peer,
         .peer_is_proxy = request->identity.peer_is_proxy,
         .peer_may_claim = request->identity.peer_may_claim,
@@ -82,11 +83,12 @@ static int build_head(struct exchange *x)
         header.strip = prefix < request->path_len ? prefix : request->path_len;
     }
     size_t cap = upstream_header_bound(&header);
-    x->head = request_alloc(x->request, cap);
-    if (x->head == NULL) {
+    char *head = request_alloc(request, cap);
+    if (head == NULL) {
         return -ENOMEM;
     }
-    x->head_len = upstream_header_write(&header, x->head, cap);
+    *ret_len = upstream_header_write(&header, head, cap);
+    *ret_head = head;
     return 0;
 }
 
@@ -248,7 +250,7 @@ void exchange_start(struct request *request)
     set_deadlines(x, front_now_ms(x->front));
     upstream_answer_init(&x->answer, client_arena(request), client_answer_head_max(request),
                          request->method_bit == HTTP_HEAD, on_body_piece, x);
-    if (build_head(x) < 0) {
+    if (exchange_build_head(request, &x->head, &x->head_len) < 0) {
         exchange_finish(x, EXCHANGE_POOL_FULL);
         return;
     }

@@ -60,6 +60,8 @@ struct exchange {
     uint64_t progress_ms; // last byte either way
 };
 
+// The head of the request as it goes to its upstream, in the request's memory. -ENOMEM.
+int exchange_build_head(struct request *request, char **ret_head, size_t *ret_len);
 // After valve_enter: begins the call for the request's upstream. Whatever goes wrong, also at once,
 // ends in valve_leave() and an answer.
 void exchange_start(struct request *request);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "counters.h"
+#include "handover.h"
 #include "mock.h"
 #include "ratelimit_fields.h"
 #include "request.h"
@@ -115,6 +116,8 @@ enum step fallback_answer(struct request *request, enum exchange_result why,
         if (fallback->kind == FALLBACK_ERROR)
             break;
         if (fallback->kind == FALLBACK_MOCK && answer_mock(request, fallback))
+            return STEP_ANSWERED;
+        if (fallback->kind == FALLBACK_QUEUE && handover_start(request, fallback) == STEP_ANSWERED)
             return STEP_ANSWERED;
     }
     return answer_error(request, why, grant, retry_ns);

@@ -59,7 +59,7 @@ static int render_call(const struct config_fallback *fallback, const struct mock
 {
     const char *method = json_string_value(json_object_get(call, "method"));
     const json_t *id = json_object_get(call, "id");
-    if (method == NULL || !is_declared(fallback->mock_rpc_methods, method))
+    if (method == NULL || !is_declared(fallback->rpc_methods, method))
         return -EPERM;
     if (!json_is_string(id) && !json_is_number(id) && !json_is_null(id))
         return -EPERM;
@@ -97,7 +97,7 @@ int mock_render(const struct config_fallback *fallback, const struct mock_facts 
     if ((facts->method_bit & fallback->mock_methods & SAFE_METHODS) != 0) {
         render(fallback->mock_body != NULL ? fallback->mock_body : "", facts, "null", out);
         error = 0;
-    } else if (facts->method_bit == HTTP_POST && fallback->mock_rpc_methods != NULL &&
+    } else if (facts->method_bit == HTTP_POST && fallback->rpc_methods != NULL &&
                facts->body != NULL) {
         error = render_rpc(fallback, facts, out);
     }

@@ -10,10 +10,12 @@
 #include "counters.h"
 #include "exchange.h"
 #include "front.h"
+#include "handover.h"
 #include "header_block.h"
 #include "lease_wait.h"
 #include "limits.h"
 #include "listener.h"
+#include "operations.h"
 #include "request_check.h"
 #include "request_life.h"
 #include "target.h"
@@ -308,8 +310,9 @@ static void walk_from_check(struct request *request)
         return;
     }
     route_look(request);
-    if (limits_apply(request) != STEP_NEXT || answer_asterisk(request) == STEP_ANSWERED ||
-        route_apply(request) == STEP_ANSWERED || apply_body_bound(request) == STEP_ANSWERED) {
+    if (limits_apply(request) != STEP_NEXT || operations_answer(request) == STEP_ANSWERED ||
+        answer_asterisk(request) == STEP_ANSWERED || route_apply(request) == STEP_ANSWERED ||
+        apply_body_bound(request) == STEP_ANSWERED) {
         return;
     }
     request->body_kept = request->has_body;
@@ -434,6 +437,9 @@ static size_t keep(struct request *request, const void *bytes, size_t len)
 
 bool request_drops_body(const struct request *request)
 {
+    if (request->handover != NULL) {
+        return !handover_wants_body(request->handover);
+    }
     return request->exchange != NULL ? !exchange_wants_body(request->exchange) : request->answered;
 }
 
@@ -454,6 +460,20 @@ static size_t send_on(struct request *request, const char *bytes, size_t len)
     }
 }
 
+// What is not kept goes to the call, or to the outbox when there is none.
+static size_t pass_on(struct request *request, const char *bytes, size_t len)
+{
+    size_t n = 0;
+    if (request->handover != NULL) {
+        return handover_send(request->handover, bytes, len);
+    }
+    if (request->exchange != NULL) {
+        n = send_on(request, bytes, len);
+        request->body_passed = request->body_passed || n > 0;
+    }
+    return n;
+}
+
 size_t request_body(struct request *request, const void *bytes, size_t len)
 {
     size_t taken = 0;
@@ -464,8 +484,8 @@ size_t request_body(struct request *request, const void *bytes, size_t len)
     if (request->body_kept && !request_drops_body(request)) {
         taken = keep(request, bytes, len);
     }
-    if (taken < len && !request_drops_body(request) && request->exchange != NULL) {
-        taken += send_on(request, (const char *)bytes + taken, len - taken);
+    if (taken < len && !request_drops_body(request)) {
+        taken += pass_on(request, (const char *)bytes + taken, len - taken);
     }
     if (taken < len && request_drops_body(request)) {
         request->discarded += len - taken;
@@ -497,6 +517,8 @@ void request_complete(struct request *request)
     if (request->body_kept) {
         request->body_complete = true;
         walk_from_valve(request);
+    } else if (request->handover != NULL) {
+        handover_end_body(request->handover);
     } else if (!request->has_body) {
         walk(request);
     }
@@ -510,6 +532,12 @@ void request_end(struct request *request, bool clean)
         body_fini(&request->exchange->in);
     }
     lease_wait_forget(request);
+    if (request->handover != NULL) {
+        handover_cancel(request->handover);
+    }
+    if (request->operations_ask != NULL) {
+        operations_cancel(request->operations_ask);
+    }
     listener_remove_ready(request->client->listener, request);
     if (request->stage == REQUEST_HEADER) {
         counters_add(request->valves, METRIC_INDEX_malformed, 1);

@@ -17,22 +17,27 @@
 #include "base/address.h"
 #include "breaker/breaker.h"
 #include "config/model.h"
+#include "exchange_result.h"
 #include "http_syntax.h"
 #include "limit/limit.h"
 #include "limits_after.h"
 #include "route_match.h"
 
-struct front;          // front.h: state of the process
-struct valves;         // valves.h: the decisions half's state of the process
-struct client;         // client.h: one accepted connection
-struct exchange;       // exchange.h: the call to the upstream
-struct route_counters; // counters.h
+struct front;    // front.h: state of the process
+struct valves;   // valves.h: the decisions half's state of the process
+struct client;   // client.h: one accepted connection
+struct exchange; // exchange.h: the call to the upstream
+struct handover; // handover.h: the fallback `queue`
+struct operations_ask;
+struct route_counters;
 
 #define SUBJECT_MAX 128 // a longer subject is replaced by its hash: it is only ever a key
 // As much of a request body is read ahead, before the breaker is asked.
 #define REQUEST_BODY_KEPT_MAX 65536
 
-enum step { STEP_NEXT, STEP_ANSWERED, STEP_WAITS }; // ANSWERED ends the walk, WAITS for now
+// ANSWERED ends the walk: an answer is queued, or will be when another process has replied. WAITS
+// ends it for now.
+enum step { STEP_NEXT, STEP_ANSWERED, STEP_WAITS };
 
 struct identity {
     struct address client;       // real client, by TRUSTED_PROXIES
@@ -56,7 +61,7 @@ enum answer_source { // who made the answer: label of metrics, field of the acce
     ANSWER_UPSTREAM,
     ANSWER_SYSTEM,
     ANSWER_GATEWAY,  // problem bodies of ours
-    ANSWER_FALLBACK, // mock
+    ANSWER_FALLBACK, // mock, queue
 };
 
 enum request_stage {
@@ -109,13 +114,16 @@ struct request {
     struct breaker_permit permit;
     uint64_t call_timeout_ns; // connecting and first byte, by the breaker
     struct exchange *exchange;
+    struct handover *handover;             // NULL: none is under way, as the next
+    struct operations_ask *operations_ask; // operations.h
+    bool body_passed; // some of the body that is not in `body` was given to the exchange
 
     // The answer.
     struct response_header *answer_headers; // to be added to whatever answer is given
     unsigned status;
     enum answer_source source;
     bool answered;            // never twice
-    const char *fallback;     // "mock", NULL: none
+    const char *fallback;     // "mock", "queue", NULL: none
     const char *problem_code; // short stable reason of a gateway answer, for log and metrics
 
     // Measured.
@@ -156,22 +164,6 @@ enum step answer_text(struct request *request, unsigned status, const char *cont
 enum step answer_problem(struct request *request, unsigned status, const char *code,
                          const char *title, const char *detail, const char *type,
                          const char *extra_members);
-
-// How a call to the upstream ended, for valve.c and the log.
-enum exchange_result {
-    EXCHANGE_ANSWERED, // complete answer passed (any status)
-    EXCHANGE_CONNECT_FAILED,
-    EXCHANGE_CONNECT_TIMEOUT,
-    EXCHANGE_FIRST_BYTE_TIMEOUT,
-    EXCHANGE_IDLE_TIMEOUT,
-    EXCHANGE_TOTAL_TIMEOUT,
-    EXCHANGE_RESET,          // connection lost before or within the answer
-    EXCHANGE_BAD_ANSWER,     // not HTTP/1.1
-    EXCHANGE_HEAD_TOO_LARGE, // beside the request's, so of the client's making too: ignored
-    EXCHANGE_POOL_FULL,      // refused here
-    EXCHANGE_NO_ADDRESS,     // name does not resolve
-    EXCHANGE_CLIENT_GONE,    // ignored by the breaker
-};
 
 // Steps, in order (each in the file of its name).
 enum step identity_resolve(struct request *request); // identity.c

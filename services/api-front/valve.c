@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "counters.h"
+#include "handover.h"
 #include "request.h"
 #include "valve_outcome.h"
 #include "valves.h"
@@ -21,6 +22,8 @@ enum step valve_enter(struct request *request)
     struct valves *valves = request->valves;
     int index = breaker_find(valves->breakers, request->upstream->name);
     set_call_timeout(request, index);
+    if (handover_must_queue(request))
+        return fallback_answer(request, EXCHANGE_ANSWERED, BREAKER_GRANTED, 0);
     if (index < 0 || !valves_breakers_params(valves)->enabled)
         return STEP_NEXT;
     uint64_t retry_ns = 0;

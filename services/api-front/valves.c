@@ -136,6 +136,7 @@ static void check_endpoints(void *const *params, const struct config_model *mode
         {"AUTOSCALING_ENDPOINT", front->autoscaling_path},
         {"RATE_LIMIT_STATS_ENDPOINT", front->limit_stats_path},
         {"CIRCUIT_BREAKER_STATS_ENDPOINT", front->breaker_stats_path},
+        {"OPERATIONS_ENDPOINT", front->operations_path},
         {"LIVENESS_ENDPOINT", front->live_path},
         {"READINESS_ENDPOINT", front->ready_path},
         {"CHECK_ENDPOINT", front->check_path}, // the last one: it takes what is below it, too

@@ -8,9 +8,11 @@
 #include "app_permits.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "breaker_metrics.h"
 #include "breaker_params.h"
 #include "commands.h"
 #include "events.h"
+#include "outbox.h"
 #include "watch.h"
 
 #define RECLAIM_INTERVAL_MS 100
@@ -21,16 +23,6 @@ static const struct param_group *const groups[] = {&breakers_param_group, &upstr
 
 enum timer { TIMER_WATCH, TIMER_RECLAIM, N_TIMERS };
 
-enum {
-#define METRIC_ROWS "metrics.def"
-#include "metric/metric_enum.inc"
-    N_METRICS
-};
-static const struct metric_def metric_defs[N_METRICS] = {
-#include "metric/metric_table.inc"
-#undef METRIC_ROWS
-};
-
 struct breaker_service {
     struct service *service;
     struct breaker_view *view;
@@ -39,6 +31,7 @@ struct breaker_service {
     struct app_permits *apps;
     struct commands commands;
     metric_id permits[APP_RESULTS];
+    struct outbox *outbox;
     uv_timer_t timers[N_TIMERS];
     int n_open_timers;
 };
@@ -46,7 +39,8 @@ struct breaker_service {
 static metric_id events_of(const struct breaker_service *self, const char *breaker)
 {
     const char *const labels[] = {breaker};
-    return metric_register(self->service->metrics, &metric_defs[METRIC_INDEX_events], labels);
+    return metric_register(self->service->metrics, &breaker_metric_defs[METRIC_INDEX_events],
+                           labels);
 }
 
 static void publish_event(void *arg, uint32_t index, const struct breaker_definition *definition,
@@ -153,6 +147,12 @@ static void start_timers(struct breaker_service *self)
         uv_timer_start(&self->timers[i], on_timer[i], intervals_ms[i], intervals_ms[i]);
 }
 
+static ProtobufCMessage *on_request(void *arg, const char *topic, const ProtobufCMessage *message)
+{
+    struct breaker_service *self = arg;
+    return strncmp(topic, "outbox.", 7) == 0 ? outbox_request(self->outbox, topic, message) : NULL;
+}
+
 static int attach(struct breaker_service *self)
 {
     struct service *service = self->service;
@@ -166,7 +166,11 @@ static int attach(struct breaker_service *self)
     rc = publish_definitions(self);
     if (rc < 0)
         return rc;
-    rc = bus_serve(service->bus, NULL, NULL); // ping is answered by the bus
+    rc = outbox_create(service, self->view, service->params[GROUP_OWN],
+                       service->params[GROUP_BREAKERS], &self->outbox);
+    if (rc < 0)
+        return rc;
+    rc = bus_serve(service->bus, on_request, self);
     if (rc < 0)
         log_error("breaker.commands_failed", "the command socket cannot be served",
                   LSTR("error", strerror(-rc)));
@@ -176,6 +180,7 @@ static int attach(struct breaker_service *self)
 static void detach(struct breaker_service *self)
 {
     bus_serve_no_bytes(self->service->bus);
+    outbox_destroy(&self->outbox); // its attempts hold permits
     app_permits_destroy(&self->apps);
     breaker_detach(&self->view);
     events_destroy(&self->events);
@@ -206,11 +211,12 @@ static int setup(struct service *service, void **ret_state)
 static int reload(struct service *service, void *state)
 {
     struct breaker_service *self = state;
-    (void)service;
     int rc = publish_definitions(self);
-    if (rc == 0)
-        start_timers(self); // BREAKER_WATCH_INTERVAL may be another
-    return rc;
+    if (rc < 0)
+        return rc;
+    start_timers(self); // BREAKER_WATCH_INTERVAL may be another
+    outbox_reload(self->outbox, service->params[GROUP_OWN], service->params[GROUP_BREAKERS]);
+    return 0;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -218,6 +224,17 @@ static void on_timer_closed(uv_handle_t *handle)
     struct breaker_service *self = handle->data;
     if (--self->n_open_timers == 0)
         free(self);
+}
+
+static void on_drained(void *arg)
+{
+    service_drained(arg);
+}
+
+static void drain(struct service *service, void *state)
+{
+    struct breaker_service *self = state;
+    outbox_drain(self->outbox, on_drained, service);
 }
 
 static void teardown(struct service *service, void *state)
@@ -234,10 +251,11 @@ const struct service_descriptor breaker_service_descriptor = {
     .name = "breaker",
     .summary = "owns the circuit breakers: definitions, events, figures, and what the dead held",
     .groups = groups,
-    .metrics = metric_defs,
-    .n_metrics = N_METRICS,
+    .metrics = breaker_metric_defs,
+    .n_metrics = BREAKER_METRICS,
     .check = check,
     .setup = setup,
     .reload = reload,
+    .drain = drain,
     .teardown = teardown,
 };

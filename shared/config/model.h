@@ -29,7 +29,7 @@ enum http_method_bit {
     HTTP_ANY = 0xffu,
 };
 
-enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR };
+enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR, FALLBACK_QUEUE };
 #define FALLBACK_CHAIN_MAX   4
 #define CONFIG_UPSTREAMS_MAX 64 // as many as the segment has breakers
 #define CONFIG_ROUTES_MAX    256
@@ -39,8 +39,8 @@ struct config_fallback {
     enum fallback_kind kind;
     // mock: what is answered, and for which reads only
     unsigned mock_methods; // http_method_bit; GET and HEAD by default, 0 when only rpc methods are
-    char *
-        *mock_rpc_methods; // JSON-RPC methods in a POST, declared as reads; NULL-terminated or NULL
+    char **rpc_methods;    // JSON-RPC methods in a POST; NULL-terminated or NULL
+    char **order_by;       // queue: header fields that name the lane; NULL-terminated or NULL
     uint16_t mock_status;
     char *mock_content_type;
     // ${request_id} and ${path} stand for that text, JSON-escaped and without quotes; ${rpc_id} for
@@ -116,8 +116,9 @@ struct config_model *config_model_load_parameters(const char *path);
 // Takes the *_UPSTREAM_URL variables in that are set, each as one upstream and its route:
 //   UPSTREAM_URL             app         /
 //   DATABASE_UPSTREAM_URL    database    /api/db      fallback: error
-//   BLOCKCHAIN_UPSTREAM_URL  blockchain  /api/chain   fallback: mock for JSON-RPC reads, then error
-//   EMAIL_UPSTREAM_URL       email       /api/email   fallback: error
+//   BLOCKCHAIN_UPSTREAM_URL  blockchain  /api/chain   fallback: mock for JSON-RPC reads, queue
+//                                                   for eth_sendRawTransaction, then error
+//   EMAIL_UPSTREAM_URL       email       /api/email   fallback: queue, then error
 // The upstream sees the whole path. Where the model has an upstream of that name, the variable only
 // takes the place of its endpoints (the environment wins over the file); the routes stay as they
 // are. -EINVAL with problems, -ENOMEM; the model is then fit for config_model_destroy() only.

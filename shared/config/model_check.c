@@ -88,27 +88,40 @@ static void check_route(struct reader *reader, const struct json_path *path,
     }
 }
 
+// A field that fallbacks of this kind do not have.
+static void refuse_field(struct reader *reader, const struct json_path *path, json_t *json,
+                         const char *key, const char *kinds)
+{
+    const struct json_path at = {.parent = path, .key = key, .at_key = true};
+    if (json_object_get(json, key))
+        reader_complain(reader, &at, "only a fallback of kind %s has this field", kinds);
+}
+
+static void check_mock(struct reader *reader, const struct json_path *path, json_t *json,
+                       struct config_fallback *fallback)
+{
+    if (!json_object_get(json, "body"))
+        reader_complain(reader, path, "a mock needs the field 'body'");
+    else if (fallback->mock_body && fallback->mock_body[0] &&
+             (fallback->mock_status == 204 || fallback->mock_status == 304))
+        reader_complain(reader, path, "a mock of status %u has no body, allowed is \"\"",
+                        (unsigned)fallback->mock_status);
+    if (fallback->rpc_methods && !json_object_get(json, "methods"))
+        fallback->mock_methods = 0;
+}
+
 static void check_fallback(struct reader *reader, const struct json_path *path, json_t *json,
                            struct config_fallback *fallback)
 {
-    static const char *const mock_only[] = {"methods", "rpc_methods", "status", "content_type",
-                                            "body"};
-    if (fallback->kind == FALLBACK_MOCK) {
-        if (!json_object_get(json, "body"))
-            reader_complain(reader, path, "a mock needs the field 'body'");
-        else if (fallback->mock_body && fallback->mock_body[0] &&
-                 (fallback->mock_status == 204 || fallback->mock_status == 304))
-            reader_complain(reader, path, "a mock of status %u has no body, allowed is \"\"",
-                            (unsigned)fallback->mock_status);
-        if (fallback->mock_rpc_methods && !json_object_get(json, "methods"))
-            fallback->mock_methods = 0;
-        return;
-    }
-    for (size_t i = 0; fallback->kind == FALLBACK_ERROR && i < 5; i++) {
-        const struct json_path at = {.parent = path, .key = mock_only[i], .at_key = true};
-        if (json_object_get(json, mock_only[i]))
-            reader_complain(reader, &at, "only a fallback of kind 'mock' has this field");
-    }
+    static const char *const mock_only[] = {"methods", "status", "content_type", "body"};
+    if (fallback->kind == FALLBACK_MOCK)
+        check_mock(reader, path, json, fallback);
+    for (size_t i = 0; fallback->kind != FALLBACK_MOCK && i < 4; i++)
+        refuse_field(reader, path, json, mock_only[i], "'mock'");
+    if (fallback->kind == FALLBACK_ERROR)
+        refuse_field(reader, path, json, "rpc_methods", "'mock' or 'queue'");
+    if (fallback->kind != FALLBACK_QUEUE)
+        refuse_field(reader, path, json, "order_by", "'queue'");
 }
 
 void reader_check(struct reader *reader, const struct json_path *path, json_t *json,

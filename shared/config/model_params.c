@@ -10,6 +10,10 @@
 // member "mock" says what it is.
 static const char *const rpc_reads[] = {"eth_blockNumber",    "eth_chainId",  "net_version",
                                         "web3_clientVersion", "eth_gasPrice", "eth_syncing"};
+// A signed transaction may arrive twice: it is known by its hash. Transactions of one sender on one
+// chain wait for each other when the client says who that is.
+static const char *const rpc_writes[] = {"eth_sendRawTransaction"};
+static const char *const rpc_lane[] = {"X-Chain-Id", "X-Sender"};
 static const char rpc_mock[] =
     "{\"jsonrpc\":\"2.0\",\"id\":${rpc_id},\"result\":null,\"mock\":true}";
 
@@ -17,17 +21,18 @@ struct standard {
     const char *variable;
     const char *upstream; // also the route's name
     const char *path;
-    bool has_rpc_mock;
+    bool has_rpc_mock; // and a queue for JSON-RPC writes
+    bool has_queue;
     bool has_error;
     size_t url_offset; // in struct upstreams_params
 };
 
 #define URL(field) offsetof(struct upstreams_params, field)
 static const struct standard standards[] = {
-    {"UPSTREAM_URL", "app", "/", false, false, URL(app_url)},
-    {"DATABASE_UPSTREAM_URL", "database", "/api/db", false, true, URL(database_url)},
-    {"BLOCKCHAIN_UPSTREAM_URL", "blockchain", "/api/chain", true, true, URL(blockchain_url)},
-    {"EMAIL_UPSTREAM_URL", "email", "/api/email", false, true, URL(email_url)},
+    {"UPSTREAM_URL", "app", "/", false, false, false, URL(app_url)},
+    {"DATABASE_UPSTREAM_URL", "database", "/api/db", false, false, true, URL(database_url)},
+    {"BLOCKCHAIN_UPSTREAM_URL", "blockchain", "/api/chain", true, false, true, URL(blockchain_url)},
+    {"EMAIL_UPSTREAM_URL", "email", "/api/email", false, true, true, URL(email_url)},
 };
 #undef URL
 
@@ -54,24 +59,46 @@ static void *grow(void **array, size_t *n, size_t size)
     return items + (*n)++ * size;
 }
 
-static int add_rpc_mock(struct config_route *route)
+static char **copy_texts(const char *const *texts, size_t n)
 {
-    const size_t n = sizeof(rpc_reads) / sizeof(rpc_reads[0]);
-    struct config_fallback *mock = &route->fallbacks[route->n_fallbacks++];
-    if (config_object_defaults(OBJECT_fallback, mock) < 0)
+    char **copy = calloc(n + 1, sizeof(char *));
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i] = strdup(texts[i]);
+        if (!copy[i]) {
+            while (i-- > 0)
+                free(copy[i]);
+            free(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+static struct config_fallback *add_fallback(struct config_route *route, enum fallback_kind kind)
+{
+    struct config_fallback *fallback = &route->fallbacks[route->n_fallbacks++];
+    if (config_object_defaults(OBJECT_fallback, fallback) < 0)
+        return NULL;
+    fallback->kind = kind;
+    return fallback;
+}
+
+static int add_rpc_fallbacks(struct config_route *route)
+{
+    struct config_fallback *mock = add_fallback(route, FALLBACK_MOCK);
+    if (!mock)
         return -ENOMEM;
-    mock->kind = FALLBACK_MOCK;
     mock->mock_methods = 0;
     mock->mock_body = strdup(rpc_mock);
-    mock->mock_rpc_methods = calloc(n + 1, sizeof(char *));
-    if (!mock->mock_body || !mock->mock_rpc_methods)
+    mock->rpc_methods = copy_texts(rpc_reads, sizeof(rpc_reads) / sizeof(rpc_reads[0]));
+    if (!mock->mock_body || !mock->rpc_methods)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        mock->mock_rpc_methods[i] = strdup(rpc_reads[i]);
-        if (!mock->mock_rpc_methods[i])
-            return -ENOMEM;
-    }
-    return 0;
+    struct config_fallback *queue = add_fallback(route, FALLBACK_QUEUE);
+    if (!queue)
+        return -ENOMEM;
+    queue->rpc_methods = copy_texts(rpc_writes, sizeof(rpc_writes) / sizeof(rpc_writes[0]));
+    queue->order_by = copy_texts(rpc_lane, sizeof(rpc_lane) / sizeof(rpc_lane[0]));
+    return queue->rpc_methods && queue->order_by ? 0 : -ENOMEM;
 }
 
 static int add_route(struct config_model *model, const struct standard *standard, size_t upstream,
@@ -85,7 +112,9 @@ static int add_route(struct config_model *model, const struct standard *standard
     route->path = strdup(standard->path);
     if (!route->name || !route->path)
         return -ENOMEM;
-    if (standard->has_rpc_mock && add_rpc_mock(route) < 0)
+    if (standard->has_rpc_mock && add_rpc_fallbacks(route) < 0)
+        return -ENOMEM;
+    if (standard->has_queue && !add_fallback(route, FALLBACK_QUEUE))
         return -ENOMEM;
     if (standard->has_error)
         route->fallbacks[route->n_fallbacks++].kind = FALLBACK_ERROR;

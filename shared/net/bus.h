@@ -69,6 +69,9 @@ int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg);
 struct bus_call;
 struct bus_call *bus_call_keep(struct bus *bus);
 void bus_call_answer(struct bus_call **call, const ProtobufCMessage *reply);
+// Called by a handler (not of bytes): the message it was given is its own from here on, to be freed
+// with protobuf_c_message_free_unpacked().
+void bus_message_take(struct bus *bus);
 // Serves one topic with a CALL row on the message's bytes, for what has to be fast: appends the
 // reply's bytes to `reply`. Negative: refused, with the reason from bus_refuse. `topic` lives as
 // long as the bus. -ENOSPC: too many of them.

@@ -72,6 +72,7 @@ struct bus {
     struct strbuf request, reply, json; // of the request being served, reused
     const struct bus_serving *serving;  // the request whose handler runs
     bool call_kept;                     // by that handler
+    bool message_taken;                 // by that handler
     struct bus_call *calls;             // kept, not answered yet
     struct bus_subscription *subscriptions;
     struct bus_peer *peers;

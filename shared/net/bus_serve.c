@@ -179,6 +179,11 @@ struct bus_call *bus_call_keep(struct bus *bus)
     return call;
 }
 
+void bus_message_take(struct bus *bus)
+{
+    bus->message_taken = true;
+}
+
 void bus_call_answer(struct bus_call **call_pointer, const ProtobufCMessage *reply)
 {
     struct bus_call *call = *call_pointer;
@@ -254,8 +259,9 @@ static void serve_message(const struct bus_serving *serving, const struct bus_pa
         return;
     }
     counters->received++;
+    serving->socket->bus->message_taken = false;
     serve_one(serving, message);
-    if (message)
+    if (message && !serving->socket->bus->message_taken)
         protobuf_c_message_free_unpacked(message, NULL);
 }
 

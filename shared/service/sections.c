@@ -3,6 +3,7 @@
 #include "limit/operator.h"
 #include "limit/top.h"
 #include "service/finding.h"
+#include "service/lanes.h"
 #include "service/service.h"
 
 size_t service_segment_sections(const struct suite_params *suite,
@@ -20,6 +21,7 @@ size_t service_segment_sections(const struct suite_params *suite,
         breaker_window_section_spec(),
         advice_section_spec(),
         finding_section_spec(),
+        lanes_section_spec(),
     };
     size_t n = sizeof(specs) / sizeof(specs[0]);
 

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static char read_name[] = "read", template[] = "{\"id\":${rpc_id},\"p\":\"${path}\"}";
     static char *reads[] = {read_name, NULL};
     const struct config_fallback fallback = {
-        .kind = FALLBACK_MOCK, .mock_rpc_methods = reads, .mock_body = template};
+        .kind = FALLBACK_MOCK, .rpc_methods = reads, .mock_body = template};
     const struct mock_facts facts = {.request_id = "r",
                                      .path = (const char *)data,
                                      .path_len = len,

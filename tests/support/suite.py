@@ -245,6 +245,7 @@ class Suite:
             "LOG_LEVEL": "debug",
             "DRAIN_DELAY_MS": 0,
             "PORT": self.port,
+            "OUTBOX_PATH": os.path.join(self.dir, "outbox.db"),
             "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
         }
         if self.config_path:

@@ -71,6 +71,19 @@ static const char after_variables[] =
     "The mock of `blockchain` answers these JSON-RPC methods, so that a client can start without "
     "the chain: ";
 
+static const char *fallback_name(enum fallback_kind kind)
+{
+    switch (kind) {
+    case FALLBACK_MOCK:
+        return "mock";
+    case FALLBACK_QUEUE:
+        return "queue";
+    case FALLBACK_ERROR:
+        break;
+    }
+    return "error";
+}
+
 // The standard upstreams as the code itself makes them.
 static int append_standards(struct strbuf *out)
 {
@@ -85,18 +98,19 @@ static int append_standards(struct strbuf *out)
         strbuf_printf(out, "| `%s` | `%s` | `%s` | ", upstreams_param_group.rows[i].name,
                       model->upstreams[route->upstream].name, route->path);
         for (size_t j = 0; j < route->n_fallbacks; j++) {
-            bool is_mock = route->fallbacks[j].kind == FALLBACK_MOCK;
-            strbuf_printf(out, "%s%s", j ? ", then " : "", is_mock ? "mock" : "error");
-            if (is_mock)
+            strbuf_printf(out, "%s%s", j ? ", then " : "", fallback_name(route->fallbacks[j].kind));
+            if (route->fallbacks[j].kind == FALLBACK_MOCK)
                 mock = &route->fallbacks[j];
         }
         strbuf_puts(out, route->n_fallbacks ? " |\n" : "none |\n");
     }
     strbuf_puts(out, after_variables);
-    for (size_t i = 0; mock && mock->mock_rpc_methods[i]; i++)
-        strbuf_printf(out, "%s`%s`", i ? ", " : "", mock->mock_rpc_methods[i]);
+    for (size_t i = 0; mock && mock->rpc_methods[i]; i++)
+        strbuf_printf(out, "%s`%s`", i ? ", " : "", mock->rpc_methods[i]);
     if (mock)
-        strbuf_printf(out, ". It invents nothing: `%s`.\n\n", mock->mock_body);
+        strbuf_printf(out,
+                      ". It invents nothing: `%s`. Its queue keeps `eth_sendRawTransaction`.\n\n",
+                      mock->mock_body);
     problems_fini(&problems);
     config_model_destroy(&model);
     return r;

@@ -124,15 +124,15 @@ Test(model, fallbacks)
     const struct config_fallback *chain = model->routes[1].fallbacks;
     cr_expect_eq(chain[0].kind, FALLBACK_MOCK);
     cr_expect_eq(chain[0].mock_methods, 0, "rpc methods alone: no other request is answered");
-    cr_expect_str_eq(chain[0].mock_rpc_methods[1], "eth_b");
-    cr_expect_null(chain[0].mock_rpc_methods[2]);
+    cr_expect_str_eq(chain[0].rpc_methods[1], "eth_b");
+    cr_expect_null(chain[0].rpc_methods[2]);
     cr_expect_eq(chain[0].mock_status, 203);
     cr_expect_str_eq(chain[0].mock_content_type, "text/plain");
     cr_expect_str_eq(chain[0].mock_body, "${path}");
     cr_expect_eq(chain[1].mock_methods, HTTP_GET | HTTP_HEAD);
     cr_expect_eq(chain[1].mock_status, 200);
     cr_expect_str_eq(chain[1].mock_content_type, "application/json");
-    cr_expect_null(chain[1].mock_rpc_methods);
+    cr_expect_null(chain[1].rpc_methods);
     cr_expect_eq(chain[2].kind, FALLBACK_ERROR);
 }
 
@@ -305,9 +305,13 @@ Test(model, route_rules)
 
 Test(model, fallback_rules)
 {
-    expect_problem(FALLBACK("{\"kind\":\"queue\"}"),
-                   "c.json:2:59: routes[0].fallbacks[0].kind: 'queue' is none of the choices, "
-                   "allowed mock, error");
+    expect_problem(FALLBACK("{\"kind\":\"quack\"}"),
+                   "c.json:2:59: routes[0].fallbacks[0].kind: 'quack' is none of the choices, "
+                   "allowed mock, error, queue");
+    expect_problem(
+        FALLBACK("{\"kind\":\"error\",\"order_by\":[\"X-A\"]}"),
+        "c.json:2:67: routes[0].fallbacks[0].order_by: only a fallback of kind 'queue' has "
+        "this field");
     expect_problem(FALLBACK("{\"kind\":\"mock\"}"),
                    "c.json:2:51: routes[0].fallbacks[0]: a mock needs the field 'body'");
     expect_problem(FALLBACK("{\"kind\":\"error\",\"status\":200}"),

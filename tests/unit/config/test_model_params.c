@@ -69,8 +69,8 @@ Test(model_params, all_four)
         size_t n_fallbacks;
     } expected[] = {{"app", "/", 0},
                     {"database", "/api/db", 1},
-                    {"blockchain", "/api/chain", 2},
-                    {"email", "/api/email", 1}};
+                    {"blockchain", "/api/chain", 3},
+                    {"email", "/api/email", 2}};
     cr_assert_eq(model->n_routes, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct config_route *route = &model->routes[i];
@@ -85,9 +85,16 @@ Test(model_params, all_four)
     cr_expect_eq(mock->kind, FALLBACK_MOCK);
     cr_expect_eq(mock->mock_methods, 0);
     cr_expect_eq(mock->mock_status, 200);
-    cr_expect_str_eq(mock->mock_rpc_methods[0], "eth_blockNumber");
-    cr_expect_str_eq(mock->mock_rpc_methods[5], "eth_syncing");
-    cr_expect_null(mock->mock_rpc_methods[6]);
+    cr_expect_str_eq(mock->rpc_methods[0], "eth_blockNumber");
+    cr_expect_str_eq(mock->rpc_methods[5], "eth_syncing");
+    cr_expect_null(mock->rpc_methods[6]);
+    const struct config_fallback *queue = &model->routes[2].fallbacks[1];
+    cr_expect_eq(queue->kind, FALLBACK_QUEUE);
+    cr_expect_str_eq(queue->rpc_methods[0], "eth_sendRawTransaction");
+    cr_expect_null(queue->rpc_methods[1]);
+    cr_expect_str_eq(queue->order_by[0], "X-Chain-Id");
+    cr_expect_eq(model->routes[3].fallbacks[0].kind, FALLBACK_QUEUE);
+    cr_expect_null(model->routes[3].fallbacks[0].rpc_methods);
 }
 
 Test(model_params, the_mock_invents_nothing)

@@ -15,7 +15,7 @@ static char get_body[] = "{\"p\":\"${path}\",\"r\":\"${request_id}\",\"i\":${rpc
 static const struct config_fallback rpc = {
     .kind = FALLBACK_MOCK,
     .mock_methods = HTTP_GET | HTTP_HEAD,
-    .mock_rpc_methods = reads,
+    .rpc_methods = reads,
     .mock_body = rpc_body,
 };
 

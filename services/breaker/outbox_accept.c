@@ -1,0 +1,161 @@
+// Accepting an operation, and what its idempotency key says
+// (draft-ietf-httpapi-idempotency-key-header).
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "outbox_store_internal.h"
+#include "service/lanes.h"
+
+// What tells two requests of one key apart: the request line and the body.
+static void fingerprint(const char *head, size_t head_len, const unsigned char *body_hash,
+                        unsigned char ret_print[OUTBOX_HASH_BYTES])
+{
+    crypto_generichash_state state;
+    const char *end = head_len > 0 ? memchr(head, '\n', head_len) : NULL;
+    crypto_generichash_init(&state, NULL, 0, OUTBOX_HASH_BYTES);
+    crypto_generichash_update(&state, (const unsigned char *)head,
+                              end != NULL ? (size_t)(end - head) : head_len);
+    crypto_generichash_update(&state, body_hash, OUTBOX_HASH_BYTES);
+    crypto_generichash_final(&state, ret_print, OUTBOX_HASH_BYTES);
+}
+
+static void hash_of_body(const Valvechain__V1__OutboxSubmit *submit,
+                         const struct outbox_body *upload,
+                         unsigned char ret_hash[OUTBOX_HASH_BYTES])
+{
+    if (upload != NULL) {
+        crypto_generichash_state state = upload->hash;
+        crypto_generichash_final(&state, ret_hash, OUTBOX_HASH_BYTES);
+    } else {
+        crypto_generichash(ret_hash, OUTBOX_HASH_BYTES, submit->body.data, submit->body.len, NULL,
+                           0);
+    }
+}
+
+// RFC 9562, version 7: ordered by time, so that its index grows at one end.
+static void make_id(uint64_t now_ms, unsigned char id[OUTBOX_ID_BYTES])
+{
+    randombytes_buf(id, OUTBOX_ID_BYTES);
+    for (int i = 0; i < 6; i++)
+        id[i] = (unsigned char)(now_ms >> (40 - 8 * i));
+    id[6] = (unsigned char)((id[6] & 0x0f) | 0x70);
+    id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
+}
+
+static int refuse(Valvechain__V1__OutboxReceipt *receipt, unsigned status, const char *code)
+{
+    receipt->status = status;
+    receipt->code = strdup(code);
+    return receipt->code == NULL ? -ENOMEM : 0;
+}
+
+// The key was used before: the answer of then, or why not.
+static int answer_again(sqlite3_stmt *row, const unsigned char *print,
+                        Valvechain__V1__OutboxReceipt *receipt)
+{
+    char id[OUTBOX_ID_TEXT];
+    int state = sqlite3_column_int(row, 3);
+    if (sqlite3_column_bytes(row, 1) != OUTBOX_ID_BYTES ||
+        sqlite3_column_bytes(row, 2) != OUTBOX_HASH_BYTES)
+        return -EUCLEAN;
+    outbox_id_text(sqlite3_column_blob(row, 1), id);
+    receipt->id = strdup(id);
+    if (memcmp(sqlite3_column_blob(row, 2), print, OUTBOX_HASH_BYTES) != 0)
+        return refuse(receipt, 422, "idempotency_key_reused");
+    if (state == OUTBOX_SENDING)
+        return refuse(receipt, 409, "operation_in_flight");
+    receipt->status = 202;
+    if (state != OUTBOX_DONE)
+        return receipt->id == NULL ? -ENOMEM : 0;
+    receipt->status = 200;
+    receipt->answer_status = (unsigned)sqlite3_column_int(row, 4);
+    receipt->answer_type = outbox_column_text(row, 5);
+    return outbox_copy_blob(row, 6, &receipt->answer);
+}
+
+static int insert_content(struct outbox_store *store, int64_t seq,
+                          const Valvechain__V1__OutboxSubmit *submit,
+                          const struct outbox_body *upload)
+{
+    sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_insert_content);
+    sqlite3_bind_int64(statement, 1, seq);
+    outbox_bind_blob(statement, 2, submit->head.data, submit->head.len);
+    if (upload != NULL)
+        outbox_bind_text(statement, 4, upload->file);
+    else
+        outbox_bind_blob(statement, 3, submit->body.data, submit->body.len);
+    return outbox_db_run(&store->db, statement);
+}
+
+static int insert(struct outbox_store *store, const Valvechain__V1__OutboxSubmit *submit,
+                  const struct outbox_body *upload, const unsigned char *print, uint64_t now_ms,
+                  Valvechain__V1__OutboxReceipt *receipt)
+{
+    unsigned char id[OUTBOX_ID_BYTES];
+    char id_text[OUTBOX_ID_TEXT];
+    bool busy;
+    int64_t lane = submit->lane[0] != '\0' ? lanes_hash(submit->upstream, submit->lane) : 0;
+    int rc = outbox_store_lane_busy(store, lane, &busy);
+    if (rc < 0)
+        return rc;
+    uint64_t body_bytes = upload != NULL ? upload->bytes : submit->body.len;
+    uint64_t bytes = body_bytes + submit->head.len + OUTBOX_ROW_BYTES;
+    make_id(now_ms, id);
+    sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_insert);
+    outbox_bind_blob(statement, 1, id, sizeof(id));
+    outbox_bind_blob(statement, 2, submit->key.data, submit->key.len);
+    outbox_bind_blob(statement, 3, print, OUTBOX_HASH_BYTES);
+    outbox_bind_blob(statement, 4, submit->scope.data, submit->scope.len);
+    outbox_bind_text(statement, 5, submit->upstream);
+    outbox_bind_text(statement, 6, submit->route);
+    if (lane != 0)
+        sqlite3_bind_int64(statement, 7, lane);
+    outbox_bind_text(statement, 8, submit->lane);
+    sqlite3_bind_int(statement, 9, busy);
+    sqlite3_bind_int(statement, 10,
+                     (submit->resend ? OUTBOX_RESEND : 0) | (submit->rpc ? OUTBOX_RPC : 0));
+    sqlite3_bind_int64(statement, 11, (int64_t)now_ms);
+    sqlite3_bind_int64(statement, 12, (int64_t)(now_ms + store->limits.max_age_ms));
+    sqlite3_bind_int64(statement, 13, (int64_t)bytes);
+    sqlite3_bind_int64(statement, 14, (int64_t)body_bytes);
+    rc = outbox_db_run(&store->db, statement);
+    rc = rc < 0
+             ? rc
+             : insert_content(store, sqlite3_last_insert_rowid(store->db.sqlite), submit, upload);
+    rc = rc < 0 ? rc : outbox_store_note_lane(store, lane, 1);
+    if (rc < 0)
+        return rc;
+    outbox_store_count(store, submit->upstream, OUTBOX_QUEUED, 1, (int64_t)bytes);
+    outbox_id_text(id, id_text);
+    receipt->status = 202;
+    receipt->is_new = true;
+    receipt->id = strdup(id_text);
+    return receipt->id == NULL ? -ENOMEM : 0;
+}
+
+int outbox_store_accept(struct outbox_store *store, const Valvechain__V1__OutboxSubmit *submit,
+                        const struct outbox_body *upload, uint64_t now_ms,
+                        Valvechain__V1__OutboxReceipt *receipt)
+{
+    unsigned char body_hash[OUTBOX_HASH_BYTES], print[OUTBOX_HASH_BYTES];
+    hash_of_body(submit, upload, body_hash);
+    fingerprint((const char *)submit->head.data, submit->head.len, body_hash, print);
+    if (submit->key.len > 0) {
+        sqlite3_stmt *known = outbox_db_use(&store->db, SQL_find_key);
+        outbox_bind_blob(known, 1, submit->key.data, submit->key.len);
+        int rc = outbox_db_next(&store->db, known);
+        rc = rc > 0 ? answer_again(known, print, receipt) : rc;
+        sqlite3_reset(known);
+        if (rc < 0 || receipt->status != 0)
+            return rc;
+    }
+    uint64_t items, bytes;
+    outbox_store_sum(store, false, &items, &bytes);
+    uint64_t body_bytes = upload != NULL ? upload->bytes : submit->body.len;
+    if (items >= store->limits.max_items ||
+        bytes + body_bytes + submit->head.len + OUTBOX_ROW_BYTES > store->limits.max_bytes)
+        return refuse(receipt, 503, "outbox_full");
+    return insert(store, submit, upload, print, now_ms, receipt);
+}

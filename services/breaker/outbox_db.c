@@ -1,0 +1,338 @@
+#include "outbox_db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+static const char *const statements[OUTBOX_SQL_COUNT] = {
+#define SQL(name, text) [SQL_##name] = (text),
+#include "outbox_sql.def"
+#undef SQL
+};
+
+// What changes with each attempt is kept apart from what never does: an attempt must not write the
+// body anew.
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT OR IGNORE INTO meta VALUES('schema', 1), ('commits', 0);"
+    "CREATE TABLE IF NOT EXISTS paused(upstream TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS operation("
+    " seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL, key BLOB, print BLOB NOT NULL,"
+    " scope BLOB, upstream TEXT NOT NULL, route TEXT, lane INTEGER, lane_name TEXT,"
+    " state INTEGER NOT NULL, blocked INTEGER NOT NULL, flags INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,"
+    " expires_ms INTEGER NOT NULL, finished_ms INTEGER, bytes INTEGER NOT NULL,"
+    " body_bytes INTEGER NOT NULL, error TEXT, status INTEGER, answer_type TEXT, answer BLOB,"
+    " sum INTEGER GENERATED ALWAYS AS (row_sum(id, key, print, scope, upstream, route, lane,"
+    " lane_name, state, blocked, flags, attempts, accepted_ms, due_ms, expires_ms, finished_ms,"
+    " bytes, body_bytes, error, status, answer_type, answer)) STORED);"
+    "CREATE UNIQUE INDEX IF NOT EXISTS operation_id ON operation(id);"
+    "CREATE UNIQUE INDEX IF NOT EXISTS operation_key ON operation(key) WHERE key IS NOT NULL;"
+    "CREATE INDEX IF NOT EXISTS operation_due ON operation(upstream, due_ms, seq)"
+    " WHERE state = 0 AND blocked = 0;"
+    "CREATE INDEX IF NOT EXISTS operation_live ON operation(upstream, seq) WHERE state < 2;"
+    "CREATE INDEX IF NOT EXISTS operation_lane ON operation(lane, seq)"
+    " WHERE state < 2 AND lane IS NOT NULL;"
+    "CREATE INDEX IF NOT EXISTS operation_result ON operation(finished_ms)"
+    " WHERE state IN (2, 5);"
+    "CREATE TABLE IF NOT EXISTS content(seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB,"
+    " file TEXT, sum INTEGER GENERATED ALWAYS AS (row_sum(seq, head, body, file)) STORED);";
+
+// ---- errors, values -------------------------------------------------------------------------
+
+int outbox_db_error(int sqlite_code, int system_error)
+{
+    switch (sqlite_code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR:
+        return system_error > 0 ? -system_error : -EIO;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EUCLEAN;
+    default:
+        return -EIO;
+    }
+}
+
+static int last_error(const struct outbox_db *db)
+{
+    return outbox_db_error(sqlite3_errcode(db->sqlite), sqlite3_system_errno(db->sqlite));
+}
+
+void outbox_bind_blob(sqlite3_stmt *statement, int index, const void *bytes, size_t len)
+{
+    if (len > 0)
+        sqlite3_bind_blob64(statement, index, bytes, len, SQLITE_STATIC);
+}
+
+void outbox_bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+    if (text != NULL && text[0] != '\0')
+        sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+}
+
+char *outbox_column_text(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+    return strdup(text != NULL ? (const char *)text : "");
+}
+
+// row_sum(...): 63 bits over the types, lengths and bytes of all arguments.
+static void row_sum(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    crypto_generichash_state state;
+    unsigned char hash[crypto_generichash_BYTES_MIN];
+    int64_t sum;
+    crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+    for (int i = 0; i < n; i++) {
+        int type = sqlite3_value_type(values[i]);
+        int64_t number = type == SQLITE_INTEGER ? sqlite3_value_int64(values[i]) : 0;
+        const void *bytes = &number;
+        int64_t lead[2] = {type, sizeof(number)};
+        if (type == SQLITE_BLOB || type == SQLITE_TEXT) {
+            bytes = sqlite3_value_blob(values[i]);
+            lead[1] = sqlite3_value_bytes(values[i]);
+        }
+        crypto_generichash_update(&state, (const unsigned char *)lead, sizeof(lead));
+        if (bytes != NULL)
+            crypto_generichash_update(&state, bytes, (unsigned long long)lead[1]);
+    }
+    crypto_generichash_final(&state, hash, sizeof(hash));
+    memcpy(&sum, hash, sizeof(sum));
+    sqlite3_result_int64(context, sum & INT64_MAX);
+}
+
+// ---- opening --------------------------------------------------------------------------------
+
+static int run_sql(struct outbox_db *db, const char *sql)
+{
+    return sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : last_error(db);
+}
+
+// SQLite gives -wal the mode of the file itself.
+static int make_file(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    int rc = fchmod(fd, 0600) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+static int open_mark(struct outbox_db *db)
+{
+    char path[OUTBOX_PATH_MAX + 8];
+    snprintf(path, sizeof(path), "%s.mark", db->path);
+    db->mark = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return db->mark < 0 ? -errno : 0;
+}
+
+static int open_sqlite(struct outbox_db *db)
+{
+    // The page size holds for a file that is made now. 8 KiB take an operation of 4 KiB in one
+    // piece. Checkpoints write the log back after 16 MiB of it.
+    static const char pragmas[] =
+        "PRAGMA page_size=8192; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
+        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=2048; PRAGMA cache_size=-16384;"
+        "PRAGMA journal_size_limit=33554432; PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;";
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    if (sqlite3_open_v2(db->path, &db->sqlite, flags, NULL) != SQLITE_OK)
+        return db->sqlite != NULL ? last_error(db) : -ENOMEM;
+    // What a damaged file holds must stay as it is until it is set aside.
+    sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    int rc = sqlite3_create_function_v2(db->sqlite, "row_sum", -1,
+                                        SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
+                                        row_sum, NULL, NULL, NULL);
+    return rc != SQLITE_OK ? -ENOMEM : run_sql(db, pragmas);
+}
+
+static int prepare(struct outbox_db *db)
+{
+    for (int i = 0; i < OUTBOX_SQL_COUNT; i++)
+        if (sqlite3_prepare_v3(db->sqlite, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &db->statements[i], NULL) != SQLITE_OK)
+            return last_error(db);
+    return 0;
+}
+
+// One number of a statement without values.
+static int ask_number(struct outbox_db *db, enum outbox_sql sql, int64_t *ret_number)
+{
+    sqlite3_stmt *statement = outbox_db_use(db, sql);
+    int rc = outbox_db_next(db, statement);
+    if (rc <= 0)
+        return rc == 0 ? -EUCLEAN : rc;
+    *ret_number = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return 0;
+}
+
+static int damaged(char *why, size_t cap, const char *text)
+{
+    snprintf(why, cap, "%s", text);
+    return -EUCLEAN;
+}
+
+// One finding is enough, and a file of another kind has thousands.
+static int check_structure(struct outbox_db *db, char *why, size_t cap)
+{
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(db->sqlite, "PRAGMA integrity_check(1)", -1, &statement, NULL) !=
+        SQLITE_OK)
+        return last_error(db);
+    int rc = sqlite3_step(statement) == SQLITE_ROW ? 0 : last_error(db);
+    const char *text = rc == 0 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (text == NULL || strcmp(text, "ok") != 0)
+        rc = rc < 0 ? rc : damaged(why, cap, text != NULL ? text : "no answer");
+    sqlite3_finalize(statement);
+    return rc;
+}
+
+static int check_sums(struct outbox_db *db, char *why, size_t cap)
+{
+    int64_t rows = 0, content = 0;
+    int rc = ask_number(db, SQL_bad_rows, &rows);
+    rc = rc < 0 ? rc : ask_number(db, SQL_bad_content, &content);
+    if (rc == 0 && rows + content > 0) {
+        snprintf(why, cap, "%lld operations and %lld contents do not match their checksums",
+                 (long long)rows, (long long)content);
+        rc = -EUCLEAN;
+    }
+    return rc;
+}
+
+static int check_mark(struct outbox_db *db, char *why, size_t cap)
+{
+    uint64_t mark = 0;
+    int64_t commits = 0;
+    int rc = ask_number(db, SQL_commits, &commits);
+    if (rc < 0)
+        return rc;
+    db->commits = (uint64_t)commits;
+    if (pread(db->mark, &mark, sizeof(mark), 0) != (ssize_t)sizeof(mark) || mark <= db->commits)
+        return 0; // a mark that did not reach the disk says nothing
+    snprintf(why, cap, "%llu commits that were acknowledged are missing",
+             (unsigned long long)(mark - db->commits));
+    return -EUCLEAN;
+}
+
+int outbox_db_open(struct outbox_db *db, const char *path, char *ret_why, size_t why_cap)
+{
+    *db = (struct outbox_db){.mark = -1};
+    if (strlen(path) >= sizeof(db->path) - 32)
+        return -ENAMETOOLONG;
+    memcpy(db->path, path, strlen(path) + 1);
+    snprintf(ret_why, why_cap, "it is no database or its structure is broken");
+    int rc = sodium_init() < 0 ? -ENOMEM : make_file(path);
+    rc = rc < 0 ? rc : open_mark(db);
+    rc = rc < 0 ? rc : open_sqlite(db);
+    rc = rc < 0 ? rc : check_structure(db, ret_why, why_cap);
+    rc = rc < 0 ? rc : run_sql(db, schema);
+    rc = rc < 0 ? rc : prepare(db);
+    rc = rc < 0 ? rc : check_mark(db, ret_why, why_cap);
+    return rc < 0 ? rc : check_sums(db, ret_why, why_cap);
+}
+
+void outbox_db_close(struct outbox_db *db)
+{
+    for (int i = 0; i < OUTBOX_SQL_COUNT; i++)
+        sqlite3_finalize(db->statements[i]);
+    sqlite3_close(db->sqlite);
+    if (db->mark >= 0)
+        close(db->mark);
+    memset(db->statements, 0, sizeof(db->statements));
+    db->sqlite = NULL;
+    db->mark = -1;
+}
+
+int outbox_db_set_aside(struct outbox_db *db, uint64_t wall_ms, char *ret_aside, size_t cap)
+{
+    static const char *const suffixes[] = {"", "-wal", "-journal", ".mark"};
+    outbox_db_close(db);
+    snprintf(ret_aside, cap, "%s.damaged-%llu", db->path, (unsigned long long)wall_ms);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        char from[OUTBOX_PATH_MAX + 16], to[OUTBOX_PATH_MAX + 64];
+        snprintf(from, sizeof(from), "%s%s", db->path, suffixes[i]);
+        snprintf(to, sizeof(to), "%s%s", ret_aside, suffixes[i]);
+        if (rename(from, to) < 0 && errno != ENOENT)
+            return -errno;
+    }
+    return 0;
+}
+
+// ---- transactions and statements ------------------------------------------------------------
+
+sqlite3_stmt *outbox_db_use(struct outbox_db *db, enum outbox_sql sql)
+{
+    sqlite3_stmt *statement = db->statements[sql];
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return statement;
+}
+
+int outbox_db_next(struct outbox_db *db, sqlite3_stmt *statement)
+{
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        return 1;
+    int rc = code == SQLITE_DONE ? 0 : last_error(db);
+    sqlite3_reset(statement);
+    return rc;
+}
+
+int outbox_db_run(struct outbox_db *db, sqlite3_stmt *statement)
+{
+    int rc;
+    while ((rc = outbox_db_next(db, statement)) > 0)
+        continue;
+    return rc;
+}
+
+int outbox_db_begin(struct outbox_db *db)
+{
+    return outbox_db_run(db, outbox_db_use(db, SQL_begin));
+}
+
+void outbox_db_rollback(struct outbox_db *db)
+{
+    if (!sqlite3_get_autocommit(db->sqlite))
+        (void)outbox_db_run(db, outbox_db_use(db, SQL_rollback));
+}
+
+int outbox_db_commit(struct outbox_db *db)
+{
+    int rc = outbox_db_run(db, outbox_db_use(db, SQL_count_commit));
+    rc = rc < 0 ? rc : outbox_db_run(db, outbox_db_use(db, SQL_commit));
+    if (rc < 0) {
+        outbox_db_rollback(db);
+        return rc;
+    }
+    db->commits++;
+    // Lost, it only tells less: the commit itself is safe.
+    (void)!pwrite(db->mark, &db->commits, sizeof(db->commits), 0);
+    return 0;
+}

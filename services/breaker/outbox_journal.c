@@ -1,0 +1,173 @@
+#include "outbox_journal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#define BATCH_MAX     512
+#define OPEN_RETRY_MS 1000
+
+uint64_t outbox_now_ms(void)
+{
+    return clock_wall_ns() / NS_PER_MS;
+}
+
+void outbox_journal_init(struct outbox_journal *journal, uv_loop_t *loop, const char *path,
+                         const struct outbox_limits *limits)
+{
+    *journal = (struct outbox_journal){.loop = loop, .path = path, .limits = *limits};
+    journal->end = &journal->first;
+    journal->work.data = journal;
+}
+
+const struct outbox_next *outbox_journal_next(const struct outbox_journal *journal,
+                                              const char *upstream)
+{
+    for (size_t i = 0; i < journal->view.n_next; i++)
+        if (strcmp(journal->view.next[i].upstream, upstream) == 0)
+            return &journal->view.next[i];
+    return NULL;
+}
+
+// ---- in the pool's thread -------------------------------------------------------------------
+
+static bool is_storage_error(int error)
+{
+    return error < 0 && error != -ENOENT && error != -ENODATA && error != -EPERM;
+}
+
+static int open_store(struct outbox_journal *journal, uint64_t now_ms)
+{
+    if (journal->is_open)
+        return 0;
+    if (journal->open_error < 0 && now_ms < journal->retry_ms)
+        return journal->open_error;
+    journal->opened = true;
+    journal->open_error = outbox_store_open(&journal->store, journal->path, &journal->limits,
+                                            now_ms, &journal->damage);
+    journal->is_open = journal->open_error == 0;
+    journal->retry_ms = now_ms + OPEN_RETRY_MS;
+    return journal->open_error;
+}
+
+static int run_jobs(struct outbox_journal *journal, uint64_t now_ms)
+{
+    int rc = outbox_store_begin(&journal->store);
+    for (struct outbox_job *job = journal->batch; rc == 0 && job != NULL; job = job->next) {
+        job->error = job->run(job, &journal->store, now_ms);
+        rc = is_storage_error(job->error) ? job->error : 0;
+    }
+    if (rc < 0) {
+        outbox_store_rollback(&journal->store);
+        return rc;
+    }
+    return outbox_store_commit(&journal->store);
+}
+
+static int look_around(struct outbox_journal *journal, uint64_t now_ms)
+{
+    struct outbox_journal_view *view = &journal->fresh;
+    int rc = 0;
+    view->totals = journal->store.totals;
+    view->n_next = 0;
+    for (size_t i = 0; rc == 0 && i < view->totals.n; i++) {
+        struct outbox_next *next = &view->next[view->n_next++];
+        *next = (struct outbox_next){.next_ms = UINT64_MAX, .oldest_ms = UINT64_MAX};
+        memcpy(next->upstream, view->totals.upstreams[i].upstream, sizeof(next->upstream));
+        if (view->totals.upstreams[i].items[OUTBOX_QUEUED] > 0)
+            rc = outbox_store_due(&journal->store, next->upstream, now_ms, &next->due,
+                                  &next->next_ms);
+        if (rc == 0)
+            rc = outbox_store_oldest(&journal->store, next->upstream, &next->oldest_ms);
+    }
+    return rc;
+}
+
+static void work(uv_work_t *request)
+{
+    struct outbox_journal *journal = request->data;
+    uint64_t now_ms = outbox_now_ms();
+    int rc = open_store(journal, now_ms);
+    bool was_open = rc == 0;
+    rc = rc < 0 ? rc : run_jobs(journal, now_ms);
+    for (struct outbox_job *job = journal->batch; rc < 0 && job != NULL; job = job->next)
+        job->error = rc;
+    if (was_open && rc != -EUCLEAN)
+        rc = look_around(journal, now_ms);
+    if (was_open && rc == -EUCLEAN) {
+        outbox_store_close(&journal->store);
+        journal->is_open = false;
+        journal->open_error = 0;
+    }
+}
+
+// ---- in the loop ----------------------------------------------------------------------------
+
+static void start(struct outbox_journal *journal);
+
+static void finish(struct outbox_journal *journal)
+{
+    struct outbox_job *job = journal->batch;
+    bool failed = job != NULL && is_storage_error(job->error);
+    journal->batch = NULL;
+    journal->busy = false;
+    journal->n_failed += failed;
+    journal->n_commits += !failed;
+    if (journal->is_open)
+        journal->view = journal->fresh;
+    if (journal->on_batch != NULL)
+        journal->on_batch(journal->arg);
+    journal->opened = false;
+    while (job != NULL) {
+        struct outbox_job *next = job->next;
+        job->done(job, job->error);
+        job = next;
+    }
+}
+
+static void after_work(uv_work_t *request, int status)
+{
+    struct outbox_journal *journal = request->data;
+    (void)status;
+    finish(journal);
+    start(journal);
+}
+
+static void start(struct outbox_journal *journal)
+{
+    if (journal->busy || journal->first == NULL)
+        return;
+    struct outbox_job *last = journal->batch = journal->first;
+    for (journal->n_batch = 1; last->next != NULL && journal->n_batch < BATCH_MAX;
+         journal->n_batch++)
+        last = last->next;
+    journal->first = last->next;
+    last->next = NULL;
+    journal->n_waiting -= journal->n_batch;
+    if (journal->first == NULL)
+        journal->end = &journal->first;
+    journal->busy = true;
+    int rc = uv_queue_work(journal->loop, &journal->work, work, after_work);
+    ASSERT(rc == 0); // it fails for a missing callback only
+}
+
+void outbox_journal_add(struct outbox_journal *journal, struct outbox_job *job)
+{
+    job->next = NULL;
+    job->error = 0;
+    *journal->end = job;
+    journal->end = &job->next;
+    journal->n_waiting++;
+    start(journal);
+}
+
+void outbox_journal_close(struct outbox_journal *journal)
+{
+    while (journal->busy) // commits, or the check of a file: they wait for nobody
+        uv_run(journal->loop, UV_RUN_ONCE);
+    if (journal->is_open)
+        outbox_store_close(&journal->store);
+    journal->is_open = false;
+}

@@ -1,0 +1,187 @@
+"""The fallback `queue`: kept by the breaker process, delivered later, told at /api/operations."""
+
+import json
+import os
+import stat
+import subprocess
+
+import pytest
+
+from support.upstream import OK, Upstream, response
+from support.ports import reserve_port
+from support.suite import binary
+from support.wait import wait_for
+
+PROCESSES = ("api-front", "breaker")
+
+
+def config_of(url, **queue):
+    return {"upstreams": [{"name": "mail", "url": url}],
+            "routes": [{"path": "/mail", "upstream": "mail",
+                        "fallbacks": [{"kind": "queue", **queue}, {"kind": "error"}]}]}
+
+
+@pytest.fixture
+def start(make_suite):
+    def start(config, **env):
+        env = {"ADVANCED_RATE_LIMITING": "false", "CB_VOLUME_THRESHOLD": 2, "CB_RESET_TIMEOUT": 200,
+               "CB_TIMEOUT": 1000, "OUTBOX_BACKOFF": 50, "OUTBOX_BACKOFF_MAX": 200,
+               "OUTBOX_REPLAY_RATE": 1000, **env}
+        return make_suite(processes=PROCESSES, env=env, config=config)
+
+    return start
+
+
+def valvectl(suite, *words):
+    return subprocess.run([binary("valvectl"), *words], env=suite["breaker"].environment(),
+                          capture_output=True, text=True, timeout=30, check=False)
+
+
+def post(suite, body=b"hello", key="k1", target="/mail/send", headers=(), method="POST"):
+    headers = list(headers) + ([("Idempotency-Key", f'"{key}"')] if key else [])
+    return suite.request(method, target, headers, body)
+
+
+def operation(suite, location, headers=()):
+    return json.loads(suite.get(location, headers).body)
+
+
+def wait_state(suite, location, state, seconds=10):
+    wait_for(lambda: operation(suite, location)["state"] == state, seconds,
+             f"{location} to be {state}")
+    return operation(suite, location)
+
+
+def test_kept_while_away_and_delivered_once_it_is_back(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}"))
+    answer = post(suite, b'{"to":"a@b"}', headers=[("Content-Type", "application/json"),
+                                                  ("Authorization", "Bearer secret")])
+    assert answer.status == 202, answer
+    assert answer.header("Valvechain-Fallback") == "queue"
+    location = answer.header("Location")
+    assert location == "/api/operations/" + answer.json()["id"]
+    database = suite["breaker"].suite.dir + "/outbox.db"
+    assert stat.S_IMODE(os.stat(database).st_mode) == 0o600
+    assert suite.get(location).status == 404, "it is another caller's"
+    mine = [("Authorization", "Bearer secret")]
+    assert operation(suite, location, mine)["state"] == "queued"
+    with Upstream(port=port) as upstream:
+        upstream.answer(response(201, "Created", [("Content-Type", "text/plain")], b"done"))
+        wait_for(lambda: operation(suite, location, mine)["state"] == "done", 10, "delivery")
+        got = upstream.requests[0]
+        assert (got.method, got.target, got.body) == (b"POST", b"/mail/send", b'{"to":"a@b"}')
+        assert got.header("Content-Type") == "application/json"
+        assert got.header("Idempotency-Key") == '"k1"'
+        assert got.header("Valvechain-Operation") == answer.json()["id"]
+        assert not got.all("Expect") and len(got.all("Content-Length")) == 1
+        assert len(upstream.requests) == 1
+        told = operation(suite, location, mine)
+        assert told["result"] == {"status": 201, "contentType": "text/plain", "body": "done"}
+        assert told["attempts"] >= 1
+
+
+def test_the_rules_of_the_idempotency_key(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}"))
+    assert post(suite, key=None).json()["code"] == "idempotency_key_missing"
+    assert post(suite, key=None).status == 400
+    assert post(suite, key="a" * 256).json()["code"] == "idempotency_key_bad"
+    first = post(suite, b"one")
+    assert first.status == 202
+    # While an attempt is on its way it is 409.
+    again = wait_for(lambda: next((a for a in [post(suite, b"one")] if a.status != 409), None), 5,
+                     "an answer between two attempts")
+    assert (again.status, again.header("Location")) == (202, first.header("Location"))
+    other = post(suite, b"two")
+    assert (other.status, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert post(suite, key=None, method="PUT").status == 202, "idempotent by its method"
+    stranger = post(suite, b"two", headers=[("Authorization", "Bearer x")])
+    assert stranger.status == 202, "each caller has keys of his own"
+    with Upstream(port=port) as upstream:
+        upstream.answer(response(200, "OK", body=b"result"))
+        wait_state(suite, first.header("Location"), "done")
+    wait_for(lambda: post(suite, b"one").header("Idempotent-Replayed") == "true", 10, "the answer")
+    replayed = post(suite, b"one")
+    assert (replayed.status, replayed.body) == (200, b"result")
+
+
+def test_a_body_larger_than_one_message(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}"))
+    body = bytes(i % 251 for i in range(1_500_000))
+    answer = post(suite, body)
+    assert answer.status == 202, answer
+    folder = suite.dir + "/outbox.db.d"
+    assert len(os.listdir(folder)) == 1
+    with Upstream(port=port) as upstream:
+        wait_state(suite, answer.header("Location"), "done")
+        assert upstream.requests[0].body == body
+    wait_for(lambda: os.listdir(folder) == [], 5, "the body's file to go")
+    too_large = post(suite, b"x" * 17_000_000, key="k2")
+    assert too_large.status == 413, too_large
+
+
+def test_full_away_and_read_only(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}"), OUTBOX_MAX_ITEMS=1)
+    assert post(suite).status == 202
+    full = post(suite, key="k2")
+    assert (full.status, full.json()["code"]) == (503, "outbox_full")
+    assert int(full.header("Retry-After")) >= 1
+    assert suite.metrics().sum("valvechain_outbox_refused_total", reason="full") == 1
+    suite["breaker"].kill()
+    away = post(suite, key="k3")
+    assert (away.status, away.json()["code"]) == (503, "outbox_unavailable")
+    assert away.header("Retry-After")
+
+
+def test_lanes_keep_their_order(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}", order_by=["X-Account"]))
+    last = None
+    for i in range(30):
+        answer = post(suite, b"%d" % i, key=f"k{i}", headers=[("X-Account", f"a{i % 3}")])
+        assert answer.status == 202
+        last = answer.header("Location")
+    failures = iter([True, False] * 5)
+
+    def sometimes(request, connection):
+        if next(failures, False):
+            return response(503, "Service Unavailable", body=b"")
+        return OK
+
+    with Upstream(port=port) as upstream:
+        upstream.answer(sometimes)
+        wait_state(suite, last, "done", 20)
+        wait_for(lambda: suite.metrics().sum("valvechain_outbox_operations", upstream="mail", state="queued") == 0, 10, "all")
+        delivered, seen = {}, set()
+        for request in upstream.requests:
+            delivered.setdefault(request.header("X-Account"), [])
+            if request.body not in delivered[request.header("X-Account")]:
+                delivered[request.header("X-Account")].append(request.body)
+            seen.add(request.body)
+        assert len(seen) == 30
+        for lane in delivered.values():
+            assert lane == sorted(lane, key=int)
+
+
+def test_permanent_errors_die_and_an_operator_revives_them(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}"))
+    location = post(suite, headers=[("Authorization", "Bearer hush"), ("X-Api-Token", "hush2")],
+                    target="/mail/send?token=hush3").header("Location")
+    id = location.rsplit("/", 1)[1]
+    mine = [("Authorization", "Bearer hush")]
+    with Upstream(port=port) as upstream:
+        upstream.answer(response(400, "Bad Request", body=b"no"))
+        wait_for(lambda: operation(suite, location, mine)["state"] == "dead", 10, "its death")
+        listed = valvectl(suite, "outbox", "list", "dead")
+        assert listed.returncode == 0 and id in listed.stdout
+        shown = valvectl(suite, "outbox", "show", id)
+        assert "answered 400" in shown.stdout
+        assert "hush" not in shown.stdout + listed.stdout
+        upstream.answer(OK)
+        assert valvectl(suite, "outbox", "retry", id).returncode == 0
+        wait_for(lambda: operation(suite, location, mine)["state"] == "done", 10, "its delivery")
+    assert suite.metrics().sum("valvechain_outbox_dead_total", upstream="mail") == 1
