@@ -228,7 +228,17 @@ static void report_damage(struct outbox *outbox, const struct outbox_damage *dam
 
 static void add_lane(void *arg, int64_t lane)
 {
-    lanes_add(arg, lane, 1);
+    uint32_t *counts = arg;
+    counts[lanes_counter(lane)]++;
+}
+
+// The batch is over and the next not begun: the store is the loop's to read.
+static void count_lanes(struct outbox *outbox)
+{
+    static uint32_t counts[LANES_COUNTERS]; // large for a stack; the loop's
+    memset(counts, 0, sizeof(counts));
+    if (outbox_store_lanes(&outbox->journal.store, add_lane, counts) == 0)
+        lanes_replace(outbox->service->segment, counts);
 }
 
 static void on_opened(struct outbox *outbox)
@@ -248,9 +258,7 @@ static void on_opened(struct outbox *outbox)
         report_damage(outbox, &journal->damage);
     else
         set_notice(outbox, "");
-    lanes_clear(outbox->service->segment);
-    // The batch is over and the next not begun: the store is the loop's to read.
-    (void)outbox_store_lanes(&journal->store, add_lane, outbox->service->segment);
+    count_lanes(outbox);
     log_info("outbox.opened", "the outbox is open", LSTR("path", outbox->path),
              LUINT("upstreams", journal->view.totals.n));
 }

@@ -32,17 +32,12 @@ int64_t lanes_hash(const char *upstream, const char *ordering_key)
     return number != 0 ? number : 1;
 }
 
-static size_t counter_of(int64_t lane)
-{
-    return (size_t)((uint64_t)lane % LANES_COUNTERS);
-}
-
-void lanes_clear(struct segment *segment)
+void lanes_replace(struct segment *segment, const uint32_t counts[LANES_COUNTERS])
 {
     struct lanes_section *section = segment_section(segment, LANES_SECTION_NAME, NULL);
 
     for (size_t i = 0; section && i < LANES_COUNTERS; i++)
-        atomic_store(&section->waiting[i], 0);
+        atomic_store(&section->waiting[i], counts[i]);
 }
 
 void lanes_add(struct segment *segment, int64_t lane, int change)
@@ -50,12 +45,12 @@ void lanes_add(struct segment *segment, int64_t lane, int change)
     struct lanes_section *section = segment_section(segment, LANES_SECTION_NAME, NULL);
 
     if (section)
-        atomic_fetch_add(&section->waiting[counter_of(lane)], (uint32_t)change);
+        atomic_fetch_add(&section->waiting[lanes_counter(lane)], (uint32_t)change);
 }
 
 bool lanes_is_waiting(const struct segment *segment, int64_t lane)
 {
     const struct lanes_section *section = segment_section(segment, LANES_SECTION_NAME, NULL);
 
-    return section && atomic_load(&section->waiting[counter_of(lane)]) > 0;
+    return section && atomic_load(&section->waiting[lanes_counter(lane)]) > 0;
 }

@@ -6,6 +6,7 @@
 #define VALVECHAIN_SERVICE_LANES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "shm/segment.h"
@@ -15,7 +16,12 @@
 
 struct segment_section_spec lanes_section_spec(void);
 int64_t lanes_hash(const char *upstream, const char *ordering_key); // never 0; the same everywhere
-void lanes_clear(struct segment *segment);
+// All counters anew, each in one step: none seems empty meanwhile that is not.
+void lanes_replace(struct segment *segment, const uint32_t counts[LANES_COUNTERS]);
+static inline size_t lanes_counter(int64_t lane)
+{
+    return (size_t)((uint64_t)lane % LANES_COUNTERS);
+}
 void lanes_add(struct segment *segment, int64_t lane, int change);
 bool lanes_is_waiting(const struct segment *segment, int64_t lane);
 
