@@ -70,8 +70,9 @@ static int serve_others(struct breaker_service *self)
     self->commands = (struct commands){
         .service = self->service, .view = self->view, .on_done = poll_now, .arg = self};
     for (int i = 0; i < APP_RESULTS; i++)
-        self->permits[i] = metric_register(
-            self->service->metrics, &metric_defs[METRIC_INDEX_permits], &app_result_names[i]);
+        self->permits[i] =
+            metric_register(self->service->metrics, &breaker_metric_defs[METRIC_INDEX_permits],
+                            &app_result_names[i]);
     int rc = events_create(self->service, &self->events);
     if (rc == 0)
         rc = app_permits_create(self->service, self->view, count_permits, self, &self->apps);
