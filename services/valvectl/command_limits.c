@@ -172,7 +172,8 @@ int command_limit_top(struct valvectl *ctl)
     printf("%10s %8s %8s  %-24s %s\n", "REFUSED", "+-", "AGO", "POLICY", "KEY");
     for (size_t i = 0; i < n; i++)
         printf("%10" PRIu64 " %8" PRIu64 " %6" PRIu64 " s  %-24s %s\n", keys[i].count,
-               keys[i].error, (uint64_t)((now_ns - keys[i].last_ns) / NS_PER_S), keys[i].policy, keys[i].name);
+               keys[i].error, (uint64_t)((now_ns - keys[i].last_ns) / NS_PER_S), keys[i].policy,
+               keys[i].name);
     segment_close(&segment);
     return VALVECTL_OK;
 }
@@ -194,7 +195,8 @@ static int list_networks(struct valvectl *ctl, enum operator_list list)
             address_format(&network->cidr.network, text);
             printf("%s/%u", text, network->cidr.prefix_bits);
             if (network->until_ns)
-                printf(" for %" PRIu64 " s more", (uint64_t)((network->until_ns - now_ns) / NS_PER_S));
+                printf(" for %" PRIu64 " s more",
+                       (uint64_t)((network->until_ns - now_ns) / NS_PER_S));
             puts("");
         }
     }

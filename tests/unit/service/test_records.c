@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "service/finding.h"
 #include "base/sequence.h"
+#include "service/finding.h"
 #include "service/service.h"
 
 static struct segment *segment;
