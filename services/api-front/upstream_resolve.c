@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
-#include "net/name_lookup.h"
+#include "net/pool.h"
 
 #define RETRY_MS 1000
 

@@ -70,6 +70,24 @@ static bool choose_path(struct outbox *outbox, bool make)
     return try_dir(outbox, dir) || try_home(outbox, make);
 }
 
+static void set_notice(struct outbox *outbox, const char *text)
+{
+    if (strcmp(outbox->notice, text) == 0)
+        return;
+    snprintf(outbox->notice, sizeof(outbox->notice), "%s", text);
+    service_set_finding(outbox->service, outbox->notice);
+}
+
+// A folder may be made by hand later: it is looked for with each operation, and told of once.
+static void report_nowhere(struct outbox *outbox)
+{
+    static const char text[] = "the outbox has no folder that can be written: nothing is kept; set "
+                               "OUTBOX_PATH, or make the folder /var/lib/NAME";
+    if (strcmp(outbox->notice, text) != 0)
+        log_error("outbox.nowhere", text, LSTR("name", outbox->service->suite->name));
+    set_notice(outbox, text);
+}
+
 // Folders are made only when there is something to keep.
 int outbox_prepare(struct outbox *outbox, bool make)
 {
@@ -77,6 +95,8 @@ int outbox_prepare(struct outbox *outbox, bool make)
         return 0;
     if (!choose_path(outbox, make)) {
         outbox->path[0] = '\0';
+        if (make)
+            report_nowhere(outbox);
         return -ENOENT;
     }
     outbox_uploads_init(&outbox->uploads, outbox->path, outbox->params->outbox_max_body_bytes);
@@ -197,14 +217,6 @@ static void update_gauges(struct outbox *outbox)
     metric_add(set, outbox->commit_failures, outbox->journal.n_failed - outbox->seen_failures);
     outbox->seen_commits = outbox->journal.n_commits;
     outbox->seen_failures = outbox->journal.n_failed;
-}
-
-static void set_notice(struct outbox *outbox, const char *text)
-{
-    if (strcmp(outbox->notice, text) == 0)
-        return;
-    snprintf(outbox->notice, sizeof(outbox->notice), "%s", text);
-    service_set_finding(outbox->service, outbox->notice);
 }
 
 // ---- what a batch brings --------------------------------------------------------------------

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/pool.h"
 
 #define BATCH_MAX     512
 #define OPEN_RETRY_MS 1000
@@ -149,7 +150,7 @@ static void start(struct outbox_journal *journal)
     if (journal->first == NULL)
         journal->end = &journal->first;
     journal->busy = true;
-    int rc = uv_queue_work(journal->loop, &journal->work, work, after_work);
+    int rc = pool_work(journal->loop, &journal->work, work, after_work);
     ASSERT(rc == 0); // it fails for a missing callback only
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "net/name_lookup.h"
+#include "net/pool.h"
 #include "redis_uv.h"
 
 #define TICK_MS        25

@@ -1,0 +1,106 @@
+"""The outbox when its disk, its folder or its file fails: nothing that was acknowledged goes
+without a word, what cannot be kept is refused with 503 and Retry-After, and the service goes on."""
+
+import glob
+import os
+import signal
+import subprocess
+
+import pytest
+
+from support.ports import reserve_port
+from support.suite import binary
+from support.upstream import Upstream
+from support.wait import wait_for
+
+PROCESSES = ("api-front", "breaker")
+ENV = {"ADVANCED_RATE_LIMITING": "false", "CB_VOLUME_THRESHOLD": 2, "CB_RESET_TIMEOUT": 200,
+       "CB_RESET_TIMEOUT_MAX": 400, "CB_TIMEOUT": 1000, "OUTBOX_BACKOFF": 50, "OUTBOX_BACKOFF_MAX": 200,
+       "OUTBOX_REPLAY_RATE": 1000}
+
+
+def config_of(port):
+    return {"upstreams": [{"name": "mail", "url": f"http://127.0.0.1:{port}"}],
+            "routes": [{"path": "/mail", "upstream": "mail", "fallbacks": [{"kind": "queue"}, {"kind": "error"}]}]}
+
+
+@pytest.fixture
+def port():
+    return reserve_port()
+
+
+@pytest.fixture
+def start(make_suite, port):
+    def start(**env):
+        return make_suite(processes=PROCESSES, env={**ENV, **env}, config=config_of(port))
+
+    return start
+
+
+def post(suite, key, body=b"hello", target="/mail/send"):
+    return suite.request("POST", target, [("Idempotency-Key", f'"{key}"')], body)
+
+
+def state(suite, location):
+    return suite.get(location).json()["state"]
+
+
+def assert_refused(answer, code):
+    assert (answer.status, answer.json()["code"]) == (503, code), answer
+    assert int(answer.header("Retry-After")) >= 1
+
+
+def wait_empty(suite):
+    def is_empty():
+        figures = suite.metrics()
+        return all(figures.sum("valvechain_outbox_operations", state=s) == 0 for s in ("queued", "sending"))
+
+    wait_for(is_empty, 20, "the outbox to be empty")
+
+
+# ---- no folder, and the way out -------------------------------------------------------------
+
+
+def test_no_folder_that_can_be_made(start, make_suite):
+    """The defaults for EMAIL_UPSTREAM_URL, where neither /var/lib/NAME nor a home can be written."""
+    mail = reserve_port()
+    suite = make_suite(processes=PROCESSES, env={
+        **ENV, "OUTBOX_PATH": None, "HOME": "/proc/nowhere", "XDG_STATE_HOME": None,
+        "EMAIL_UPSTREAM_URL": f"http://127.0.0.1:{mail}"})
+    for i in range(3):
+        assert_refused(post(suite, f"k{i}", target="/api/email/send"), "outbox_nowhere")
+    assert len(suite["breaker"].events("outbox.nowhere")) == 1, "told once"
+    assert suite.metrics().sum("valvechain_outbox_refused_total", reason="storage") == 3
+    assert "OUTBOX_PATH" in suite.get("/api/health").text
+    with Upstream(port=mail):
+        wait_for(lambda: suite.get("/api/email/x").status == 200, 10, "the breaker to close")
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_the_exit_is_clean_with_an_attempt_under_way(start, port, signals):
+    suite = start(CB_TIMEOUT=60000, OUTBOX_MAX_ATTEMPTS=100)
+    location = post(suite, "k1").header("Location")
+    with Upstream(port=port) as upstream:
+        upstream.answer(lambda request, connection: connection.is_closed_by_peer(30) and None)
+        wait_for(lambda: upstream.requests, 10, "the attempt")
+        breaker = suite["breaker"]
+        for number in range(signals):
+            breaker.signal(signal.SIGTERM)
+            if number == 0:
+                breaker.wait_event("process.draining")
+        assert breaker.child.wait(15) == 0, breaker.tail()
+        assert not breaker.errors
+    breaker.start()
+    with Upstream(port=port):
+        wait_for(lambda: state(suite, location) == "done", 20, "its delivery after the restart")
+
+
+def test_terms_at_every_moment_of_leaving_end_it_cleanly(start):
+    suite = start()
+    breaker = suite["breaker"]
+    for i in range(5):
+        assert post(suite, f"k{i}").status == 202
+        while breaker.is_running():
+            breaker.signal(signal.SIGTERM)
+        assert breaker.child.returncode == 0, breaker.tail()
+        breaker.start()
