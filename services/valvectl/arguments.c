@@ -1,6 +1,8 @@
-// What several commands take: keys and times.
+// What several commands take: keys, times, and who gives the command.
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/parse.h"
 #include "valvectl.h"
@@ -47,4 +49,10 @@ bool valvectl_duration(const char *text, uint64_t *ret_ms)
     }
     fprintf(stderr, "valvectl: '%s' is no time, allowed are for instance 30s, 10m, 2h, 7d\n", text);
     return false;
+}
+
+void valvectl_who(char ret_who[OPERATOR_TEXT_MAX])
+{
+    const struct passwd *entry = getpwuid(getuid());
+    snprintf(ret_who, OPERATOR_TEXT_MAX, "%.60s (uid %u)", entry ? entry->pw_name : "?", getuid());
 }

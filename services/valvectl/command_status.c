@@ -1,10 +1,8 @@
 // valvectl status: the process slots, the breakers and the advice, as the segment has them.
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "breaker/breaker.h"
 #include "service/advice.h"
 #include "shm/slot.h"
 #include "valvectl.h"
@@ -58,33 +56,6 @@ static int report_processes(const struct segment *segment, uint64_t now_ns, json
     return dead;
 }
 
-static void report_breakers(struct breaker_view *view, uint64_t now_ns, json_t *list)
-{
-    struct breaker_status status;
-    if (!list)
-        printf("\n%-16s %-10s %11s %9s %9s %9s %9s %7s\n", "BREAKER", "STATE", "SINCE", "SUCCESS",
-               "FAILURE", "TIMEOUT", "IN FLIGHT", "OPENS");
-    for (uint32_t i = 0; breaker_next(view, &i, now_ns, &status); i++) {
-        double since_s = seconds_since(status.since_ns, now_ns);
-        if (list) {
-            json_array_append_new(
-                list,
-                json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:i, s:i, s:I}", "breaker", status.name,
-                          "state", breaker_state_names[status.state], "sinceSeconds", since_s,
-                          "windowSuccesses", (json_int_t)status.window_successes, "windowFailures",
-                          (json_int_t)status.window_failures, "windowTimeouts",
-                          (json_int_t)status.window_timeouts, "inFlight", (int)status.in_flight,
-                          "capacity", (int)status.capacity, "totalOpens",
-                          (json_int_t)status.total_opens));
-            continue;
-        }
-        printf("%-16s %-10s %10.0fs %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %5u/%-5u %5" PRIu64 "\n",
-               status.name, breaker_state_names[status.state], since_s, status.window_successes,
-               status.window_failures, status.window_timeouts, status.in_flight, status.capacity,
-               status.total_opens);
-    }
-}
-
 static json_t *report_advice(const struct segment *segment, bool json)
 {
     struct advice advice;
@@ -119,8 +90,10 @@ int command_status(struct valvectl *ctl)
                          "breakers", breaker_list);
     }
     int dead = report_processes(segment, now_ns, processes);
+    if (!ctl->json)
+        puts("");
     if (breaker_attach(segment, NULL, &breakers) == 0)
-        report_breakers(breakers, now_ns, breaker_list);
+        valvectl_show_breakers(breakers, now_ns, breaker_list);
     json_t *advice = report_advice(segment, ctl->json);
     if (root) {
         json_object_set_new(root, "advice", advice);

@@ -24,7 +24,7 @@ static void print_usage(FILE *out)
 {
     fputs("usage: valvectl [--name NAME] [--set NAME=VALUE] COMMAND\n\n", out);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-14s %-42s %s\n", commands[i].words, commands[i].arguments,
+        fprintf(out, "  %-15s %-42s %s\n", commands[i].words, commands[i].arguments,
                 commands[i].help);
     fputs("\n  --name NAME    the suite (default: VALVECHAIN_NAME or valvechain)\n"
           "  --version      version and ABI of the segment\n"
@@ -79,6 +79,7 @@ static bool is_right_use(const struct valvectl *ctl, const struct command *comma
                          : ctl->limit && !strstr(command->arguments, "--limit ")   ? "--limit"
                          : ctl->for_text && !strstr(command->arguments, "--for ")  ? "--for"
                          : ctl->reason && !strstr(command->arguments, "--reason ") ? "--reason"
+                         : ctl->since && !strstr(command->arguments, "[--since ")  ? "--since"
                                                                                    : NULL;
     int allowed = arguments_allowed(command->arguments);
     if (option || ctl->argc > allowed)
@@ -117,11 +118,17 @@ struct arguments {
 static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"name", required_argument, NULL, 'n'},   {"set", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},         {"watch", no_argument, NULL, 'w'},
-        {"limit", required_argument, NULL, 'l'},  {"for", required_argument, NULL, 'f'},
-        {"reason", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+        {"name", required_argument, NULL, 'n'},
+        {"set", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"watch", no_argument, NULL, 'w'},
+        {"limit", required_argument, NULL, 'l'},
+        {"for", required_argument, NULL, 'f'},
+        {"reason", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {"since", required_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -145,6 +152,8 @@ static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, in
             ctl->for_text = optarg;
         } else if (option == 'r') {
             ctl->reason = optarg;
+        } else if (option == 'e') {
+            ctl->since = optarg;
         } else if (option == 'h') {
             print_usage(stdout);
             return VALVECTL_OK + 1;

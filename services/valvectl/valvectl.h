@@ -5,10 +5,13 @@
 #ifndef VALVECHAIN_VALVECTL_VALVECTL_H
 #define VALVECHAIN_VALVECTL_VALVECTL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
+#include "breaker/breaker.h"
 #include "config/params.h"
 #include "limit/key_state.h"
+#include "limit/operator.h"
 #include "shm/segment.h"
 
 enum valvectl_exit { VALVECTL_OK = 0, VALVECTL_FINDING = 1, VALVECTL_UNREACHABLE = 2 };
@@ -16,8 +19,8 @@ enum valvectl_exit { VALVECTL_OK = 0, VALVECTL_FINDING = 1, VALVECTL_UNREACHABLE
 struct valvectl {
     struct suite_params suite;
     bool json, watch;
-    const char *limit, *for_text, *reason; // NULL: not given
-    int argc;                              // what stands behind the command
+    const char *limit, *for_text, *reason, *since; // NULL: not given
+    int argc;                                      // what stands behind the command
     char **argv;
 };
 
@@ -28,6 +31,15 @@ int valvectl_open_segment(const struct valvectl *ctl, struct segment **ret_segme
 bool valvectl_take_key(const struct valvectl *ctl, char ret_policy[LIMIT_NAME_MAX],
                        char ret_key[KEY_TEXT_MAX]);
 bool valvectl_duration(const char *text, uint64_t *ret_ms);
+// arguments.c: who sits here, as far as the system knows.
+void valvectl_who(char ret_who[OPERATOR_TEXT_MAX]);
+// For a field of a message: protobuf-c only reads it.
+static inline char *valvectl_text(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+// command_breakers.c: all breakers, into `list`, or printed as a table when it is NULL.
+void valvectl_show_breakers(struct breaker_view *view, uint64_t now_ns, json_t *list);
 int valvectl_run(int argc, char **argv);
 
 #define COMMAND(function, words, arguments, help) int function(struct valvectl *ctl);
