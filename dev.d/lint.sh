@@ -19,9 +19,11 @@ lint_shell() {
 lint_cppcheck() {
     say "cppcheck"
     mkdir -p build/cppcheck
+    local generated
+    mapfile -t generated < <(find build/release -type d -name generated -printf '-I%p\n')
     cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability,performance \
         --inline-suppr --suppressions-list=.cppcheck-suppressions --cppcheck-build-dir=build/cppcheck \
-        -j "$(nproc)" -D_GNU_SOURCE -I shared -I proto -I services/api-front \
+        -j "$(nproc)" -D_GNU_SOURCE -I shared -I proto -I services/api-front "${generated[@]}" \
         shared services examples
 }
 

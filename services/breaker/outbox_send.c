@@ -276,7 +276,7 @@ static int set_address(struct transfer *transfer, const struct outbox_send_optio
     bool v6 = at->host != NULL && strchr(at->host, ':') != NULL;
     snprintf(transfer->url, sizeof(transfer->url), "%s://%s%s%s:%u/", at->tls ? "https" : "http",
              v6 ? "[" : "", at->host != NULL ? at->host : "localhost", v6 ? "]" : "",
-             at->port != 0 ? at->port : 80);
+             at->port != 0 ? (unsigned)at->port : 80u);
     curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->url);
     if (at->unix_path != NULL)
         curl_easy_setopt(transfer->easy, CURLOPT_UNIX_SOCKET_PATH, at->unix_path);
