@@ -86,7 +86,7 @@ def test_it_sees_readiness_whatever_is_set(start, env):
 def test_it_is_ready_when_nobody_may_ask(start):
     run = start(port=reserve_port(), SYSTEM_ALLOW="none").wait_ready()
     assert "Hello" in run_line(f"curl -s {run.url}/api/app/hello")
-    assert "404" in run_line(f"curl -si {run.url}/readyz")
+    assert "403 Forbidden" in run_line(f"curl -si {run.url}/readyz")
     assert run.press_ctrl_c() == 0
 
 

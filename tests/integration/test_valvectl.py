@@ -70,11 +70,11 @@ def test_config_check_judges_the_parameters_of_every_process(tmp_path, monkeypat
     monkeypatch.setenv("PORT", "3000")  # what the file says is judged, whatever the environment says
     bad = tmp_path / "bad.json"
     bad.write_text('{"parameters": {"CB_TIMEOUT": "x",\n "PORT": 0,\n "METRICS_LISTEN": "here",\n'
-                   ' "LISTEN_ADDRESS": "foo",\n "REDIS_ENABLED": true,\n "UPSTREAM_URL": "ftp://x"},\n "bogus": 1}')
+                   ' "LISTEN_ADDRESS": "foo",\n "REDIS_PORT": 0,\n "UPSTREAM_URL": "ftp://x"},\n "bogus": 1}')
     run = ctl("config", "check", str(bad))
     assert run.returncode == 1
     lines = run.stderr.splitlines()
-    for line, name in enumerate(("CB_TIMEOUT", "PORT", "METRICS_LISTEN", "LISTEN_ADDRESS", "REDIS_ENABLED"), 1):
+    for line, name in enumerate(("CB_TIMEOUT", "PORT", "METRICS_LISTEN", "LISTEN_ADDRESS", "REDIS_PORT"), 1):
         assert any(text.startswith(f"{bad}:{line}:") and name in text for text in lines), (name, lines)
     assert any("UPSTREAM_URL" in text and "ftp" in text for text in lines), lines
     assert any("bogus" in text for text in lines), lines
