@@ -105,8 +105,12 @@ int outbox_prepare(struct outbox *outbox, bool make)
 
 bool outbox_exists(const struct outbox *outbox)
 {
-    struct stat status;
-    return outbox->journal.is_open || (outbox->path[0] != '\0' && stat(outbox->path, &status) == 0);
+    char mark[OUTBOX_PATH_MAX + 8];
+    snprintf(mark, sizeof(mark), "%s.mark", outbox->path);
+    // The mark alone: the database is missing, which must be told.
+    return outbox->journal.is_open ||
+           (outbox->path[0] != '\0' &&
+            (access(outbox->path, F_OK) == 0 || access(mark, F_OK) == 0));
 }
 
 // ---- upstreams ------------------------------------------------------------------------------
@@ -257,6 +261,8 @@ static void on_opened(struct outbox *outbox)
 {
     struct outbox_journal *journal = &outbox->journal;
     char text[256];
+    if (journal->damage.found) // also when what comes after it failed
+        report_damage(outbox, &journal->damage);
     if (!journal->is_open) {
         snprintf(text, sizeof(text), "the outbox %.150s cannot be opened: %s", outbox->path,
                  journal->open_error == -EBUSY ? "another process holds it"
@@ -266,9 +272,7 @@ static void on_opened(struct outbox *outbox)
         set_notice(outbox, text);
         return;
     }
-    if (journal->damage.found)
-        report_damage(outbox, &journal->damage);
-    else
+    if (!journal->damage.found)
         set_notice(outbox, "");
     count_lanes(outbox);
     log_info("outbox.opened", "the outbox is open", LSTR("path", outbox->path),

@@ -257,6 +257,19 @@ int outbox_db_open(struct outbox_db *db, const char *path, char *ret_why, size_t
     return rc < 0 ? rc : check_sums(db, ret_why, why_cap);
 }
 
+int outbox_db_open_damaged(struct outbox_db *db, const char *path)
+{
+    *db = (struct outbox_db){.mark = -1};
+    snprintf(db->path, sizeof(db->path), "%s", path);
+    return access(path, F_OK) < 0 ? -errno : open_sqlite(db);
+}
+
+void outbox_db_distrust(struct outbox_db *db)
+{
+    static const uint64_t never = UINT64_MAX;
+    (void)!pwrite(db->mark, &never, sizeof(never), 0);
+}
+
 void outbox_db_close(struct outbox_db *db)
 {
     for (int i = 0; i < OUTBOX_SQL_COUNT; i++)
@@ -269,19 +282,37 @@ void outbox_db_close(struct outbox_db *db)
     db->mark = -1;
 }
 
-int outbox_db_set_aside(struct outbox_db *db, uint64_t wall_ms, char *ret_aside, size_t cap)
+static const char *const suffixes[] = {"", "-wal", "-journal", ".mark"};
+#define N_SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
+
+static int move_files(const char *from, const char *to)
 {
-    static const char *const suffixes[] = {"", "-wal", "-journal", ".mark"};
-    outbox_db_close(db);
-    snprintf(ret_aside, cap, "%s.damaged-%llu", db->path, (unsigned long long)wall_ms);
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        char from[OUTBOX_PATH_MAX + 16], to[OUTBOX_PATH_MAX + 64];
-        snprintf(from, sizeof(from), "%s%s", db->path, suffixes[i]);
-        snprintf(to, sizeof(to), "%s%s", ret_aside, suffixes[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
+    char from_file[OUTBOX_PATH_MAX + 80], to_file[OUTBOX_PATH_MAX + 80];
+    for (size_t i = 0; i < N_SUFFIXES; i++) {
+        snprintf(from_file, sizeof(from_file), "%s%s", from, suffixes[i]);
+        snprintf(to_file, sizeof(to_file), "%s%s", to, suffixes[i]);
+        if (rename(from_file, to_file) < 0 && errno != ENOENT)
             return -errno;
     }
     return 0;
+}
+
+int outbox_db_set_aside(struct outbox_db *db, uint64_t wall_ms, char *ret_aside, size_t cap)
+{
+    outbox_db_close(db);
+    snprintf(ret_aside, cap, "%s.damaged-%llu", db->path, (unsigned long long)wall_ms);
+    return move_files(db->path, ret_aside);
+}
+
+void outbox_db_put_back(struct outbox_db *db, const char *aside)
+{
+    char file[OUTBOX_PATH_MAX + 80];
+    outbox_db_close(db);
+    for (size_t i = 0; i < N_SUFFIXES; i++) {
+        snprintf(file, sizeof(file), "%s%s", db->path, suffixes[i]);
+        unlink(file);
+    }
+    (void)move_files(aside, db->path);
 }
 
 // ---- transactions and statements ------------------------------------------------------------

@@ -39,9 +39,17 @@ struct outbox_db {
 int outbox_db_open(struct outbox_db *db, const char *path, char *ret_why, size_t why_cap);
 void outbox_db_close(struct outbox_db *db); // also of one that did not open
 
-// Closes, and renames what belongs to PATH to PATH.damaged-WHEN (-wal, -mark with it).
+// For reading what can be read. Not 0: nothing; to be closed all the same.
+int outbox_db_open_damaged(struct outbox_db *db, const char *path);
+// Until the next commit an opening finds this database damaged: a process that ends meanwhile does
+// not leave an empty one behind that looks whole.
+void outbox_db_distrust(struct outbox_db *db);
+
+// Closes, and renames what belongs to PATH to PATH.damaged-WHEN (-wal, .mark with it).
 // `ret_aside` gets the new name.
 int outbox_db_set_aside(struct outbox_db *db, uint64_t wall_ms, char *ret_aside, size_t cap);
+// Undoes that: the new database at PATH goes. For one that could not be filled.
+void outbox_db_put_back(struct outbox_db *db, const char *aside);
 
 int outbox_db_begin(struct outbox_db *db);
 int outbox_db_commit(struct outbox_db *db); // not 0: rolled back

@@ -233,27 +233,43 @@ static bool is_wanted(struct outbox_store *store, const char *file)
     return wanted;
 }
 
-// Bodies whose operation was never committed, or is over.
-static void remove_orphans(struct outbox_store *store)
+static bool is_orphan(struct outbox_store *store, DIR *dir, const char *file)
 {
-    char dir_path[OUTBOX_PATH_MAX + 8];
-    snprintf(dir_path, sizeof(dir_path), "%s.d", store->db.path);
-    DIR *dir = opendir(dir_path);
+    const char *dot = strrchr(file, '.');
+    struct stat status;
+    return dot != NULL && strcmp(dot, ".body") == 0 &&
+           fstatat(dirfd(dir), file, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (uint64_t)status.st_mtime * 1000 + 1000 < store->limits.born_ms &&
+           !is_wanted(store, file);
+}
+
+// Bodies whose operation was never committed, or is over. After damage they may be those of
+// operations that could not be read: they go to ASIDE.d, where the rest of these is.
+static void remove_orphans(struct outbox_store *store, const char *aside)
+{
+    char path[OUTBOX_PATH_MAX + 80];
+    int aside_fd = -1;
+    snprintf(path, sizeof(path), "%s.d", store->db.path);
+    DIR *dir = opendir(path);
     if (dir == NULL)
         return;
+    snprintf(path, sizeof(path), "%s.d", aside);
+    if (aside[0] != '\0' && mkdir(path, 0700) == 0)
+        aside_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        const char *dot = strrchr(entry->d_name, '.');
-        struct stat status;
-        if (dot != NULL && strcmp(dot, ".body") == 0 &&
-            fstatat(dirfd(dir), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            (uint64_t)status.st_mtime * 1000 + 1000 < store->limits.born_ms &&
-            !is_wanted(store, entry->d_name))
+        if (!is_orphan(store, dir, entry->d_name))
+            continue;
+        if (aside_fd >= 0)
+            (void)renameat(dirfd(dir), entry->d_name, aside_fd, entry->d_name);
+        else if (aside[0] == '\0')
             unlinkat(dirfd(dir), entry->d_name, 0);
     }
+    if (aside_fd >= 0)
+        close(aside_fd);
     closedir(dir);
 }
 
-static int recover(struct outbox_store *store, uint64_t now_ms)
+static int recover(struct outbox_store *store, uint64_t now_ms, const char *aside)
 {
     int rc = load_totals(store);
     rc = rc < 0 ? rc : outbox_store_begin(store);
@@ -266,7 +282,7 @@ static int recover(struct outbox_store *store, uint64_t now_ms)
     }
     rc = outbox_store_commit(store);
     if (rc == 0)
-        remove_orphans(store);
+        remove_orphans(store, aside);
     return rc;
 }
 
@@ -274,10 +290,17 @@ static int open_anew(struct outbox_store *store, const char *path, uint64_t now_
                      struct outbox_damage *damage)
 {
     char why[256];
-    damage->found = true;
     int rc = outbox_db_set_aside(&store->db, now_ms, damage->aside, sizeof(damage->aside));
-    rc = rc < 0 ? rc : outbox_db_open(&store->db, path, why, sizeof(why));
-    return rc < 0 ? rc : outbox_salvage(store, damage->aside, damage);
+    if (rc == 0)
+        rc = outbox_db_open(&store->db, path, why, sizeof(why));
+    if (rc == 0) {
+        outbox_db_distrust(&store->db);
+        rc = outbox_salvage(store, damage->aside, damage);
+    }
+    if (rc < 0) // a full disk, say: the damaged one must be found again the next time
+        outbox_db_put_back(&store->db, damage->aside);
+    damage->found = rc == 0;
+    return rc;
 }
 
 int outbox_store_open(struct outbox_store *store, const char *path,
@@ -289,7 +312,7 @@ int outbox_store_open(struct outbox_store *store, const char *path,
     int rc = outbox_db_open(&store->db, path, ret_damage->why, sizeof(ret_damage->why));
     if (rc == -EUCLEAN)
         rc = open_anew(store, path, now_ms, ret_damage);
-    rc = rc < 0 ? rc : recover(store, now_ms);
+    rc = rc < 0 ? rc : recover(store, now_ms, ret_damage->found ? ret_damage->aside : "");
     if (rc < 0)
         outbox_store_close(store);
     return rc;

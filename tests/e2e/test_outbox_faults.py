@@ -4,6 +4,7 @@ without a word, what cannot be kept is refused with 503 and Retry-After, and the
 import glob
 import os
 import signal
+import sqlite3
 import subprocess
 
 import pytest
@@ -48,6 +49,11 @@ def state(suite, location):
 def assert_refused(answer, code):
     assert (answer.status, answer.json()["code"]) == (503, code), answer
     assert int(answer.header("Retry-After")) >= 1
+
+
+def valvectl(suite, *words):
+    return subprocess.run([binary("valvectl"), *words], env=suite["breaker"].environment(), capture_output=True,
+                          text=True, timeout=30, check=False)
 
 
 def wait_empty(suite):
@@ -104,3 +110,110 @@ def test_terms_at_every_moment_of_leaving_end_it_cleanly(start):
             breaker.signal(signal.SIGTERM)
         assert breaker.child.returncode == 0, breaker.tail()
         breaker.start()
+
+
+# ---- a damaged file -------------------------------------------------------------------------
+
+
+def fill(suite, count, body=b"x" * 3000):
+    """The locations of `count` operations that wait."""
+    answers = [post(suite, f"k{i}", b"%d " % i + body) for i in range(count)]
+    assert {answer.status for answer in answers} == {202}, answers
+    return [answer.header("Location") for answer in answers]
+
+
+def database(suite):
+    return os.path.join(suite.dir, "outbox.db")
+
+
+def checkpoint(path):
+    """Everything of the log into the file itself."""
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    connection.close()
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x10]))
+
+
+def cut(path, share):
+    os.truncate(path, int(os.path.getsize(path) * share))
+
+
+def flip_a_body(path):
+    checkpoint(path)
+    with open(path, "rb") as file:
+        at = file.read().index(b"20 xxx")
+    flip(path, at + 1000)
+
+
+def flip_a_page_head(path):
+    checkpoint(path)
+    with open(path, "rb") as file:
+        at = file.read().index(b"20 xxx")
+    flip(path, at // 8192 * 8192)
+
+
+def tear_the_file(path):
+    checkpoint(path)
+    cut(path, 0.6)
+
+
+def no_database(path):
+    checkpoint(path)
+    with open(path, "r+b") as file:
+        file.write(b"This is something else" * 100)
+
+
+def empty_the_file(path):
+    checkpoint(path)
+    cut(path, 0)
+
+
+def remove_the_file(path):
+    checkpoint(path)
+    os.unlink(path)
+
+
+def flip_the_log(path):
+    flip(path + "-wal", os.path.getsize(path + "-wal") // 2)
+
+
+def tear_the_log(path):
+    cut(path + "-wal", 0.6)
+
+
+@pytest.mark.parametrize("damage,least", [
+    (flip_a_body, 39), (flip_a_page_head, 20), (tear_the_file, 0), (no_database, 0), (empty_the_file, 0),
+    (remove_the_file, 0), (flip_the_log, 5), (tear_the_log, 5)], ids=lambda value: getattr(value, "__name__", ""))
+def test_damage_is_found_set_aside_and_told(start, port, damage, least):
+    suite = start()
+    breaker, path = suite["breaker"], database(suite)
+    locations = fill(suite, 40)
+    assert valvectl(suite, "outbox", "pause", "mail").returncode == 0
+    breaker.kill()
+    damage(path)
+    breaker.start()
+    told = breaker.wait_event("outbox.damaged")
+    print(told["why"], told["operations_saved"], told["operations_unreadable"])
+    aside = told["set_aside"]
+    assert aside.startswith(path + ".damaged-")
+    assert glob.glob(aside + "*"), "what was damaged is still there"
+    assert suite.metrics().sum("valvechain_outbox_damaged_total") == 1
+    assert "set aside" in suite.get("/api/health").text
+    left = [location for location in locations if suite.get(location).status == 200]
+    assert least <= len(left) < 40 and len(left) == told["operations_saved"]
+    assert post(suite, "after").status == 202, "the service goes on"
+    valvectl(suite, "outbox", "resume", "mail")
+    with Upstream(port=port) as upstream:
+        wait_empty(suite)
+        assert len({request.body for request in upstream.requests}) == len(left) + 1
+    breaker.terminate()
+    breaker.start()  # the new file is whole
+    breaker.wait_event("outbox.opened")
+    assert len(breaker.events("outbox.damaged")) == 1
