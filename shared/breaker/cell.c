@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "breaker/state.h"
 #include "breaker/tag.h"
 
@@ -57,6 +58,25 @@ static void note_text(struct breaker_cell *cell, uint32_t generation, const char
     atomic_store(&cell->text_tag, tag_pack(generation, 1));
 }
 
+// A long text may have been cut within a character, and the segment may hold anything: what is no
+// UTF-8 becomes '?', because JSON takes nothing else.
+static void put_text(char *to, const char *from, size_t size)
+{
+    size_t len = strnlen(from, size - 1);
+    for (size_t i = 0, n; i < len; i += n) {
+        size_t bad = 1;
+        n = utf8_sequence((const unsigned char *)from + i, len - i, &bad);
+        if (n > 0) {
+            memcpy(to, from + i, n);
+            to += n;
+        } else {
+            *to++ = '?';
+            n = bad;
+        }
+    }
+    *to = '\0';
+}
+
 void cell_read_text(const struct breaker_cell *cell, uint32_t generation,
                     char ret_author[BREAKER_AUTHOR_MAX], char ret_reason[BREAKER_REASON_MAX])
 {
@@ -70,9 +90,8 @@ void cell_read_text(const struct breaker_cell *cell, uint32_t generation,
     ret_author[0] = ret_reason[0] = '\0';
     if (tag != tag_pack(generation, 1) || atomic_load(&cell->text_tag) != tag)
         return;
-    memcpy(ret_author, text.bytes, BREAKER_AUTHOR_MAX);
-    memcpy(ret_reason, text.bytes + BREAKER_AUTHOR_MAX, BREAKER_REASON_MAX);
-    ret_author[BREAKER_AUTHOR_MAX - 1] = ret_reason[BREAKER_REASON_MAX - 1] = '\0';
+    put_text(ret_author, text.bytes, BREAKER_AUTHOR_MAX);
+    put_text(ret_reason, text.bytes + BREAKER_AUTHOR_MAX, BREAKER_REASON_MAX);
 }
 
 // The rule comes last: who sees it, sees the counts.

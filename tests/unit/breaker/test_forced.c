@@ -181,6 +181,18 @@ Test(forced, long_texts_are_cut)
     cr_assert_eq(strlen(status.reason), BREAKER_REASON_MAX - 1);
 }
 
+Test(forced, a_text_cut_within_a_character_stays_utf8)
+{
+    char text[BREAKER_REASON_MAX + 4];
+    memset(text, 'x', sizeof(text));
+    snprintf(text + BREAKER_REASON_MAX - 2, 6, "\u20ac"); // three bytes, room for one
+    cr_assert_eq(breaker_force(front.view, 0, BREAKER_DISABLED, 0, "\xff!", text, T0), 0);
+    struct breaker_status status = status_of(&other, 0, T0);
+    cr_assert_str_eq(status.author, "?!");
+    cr_assert_eq(strlen(status.reason), BREAKER_REASON_MAX - 1);
+    cr_assert_eq(status.reason[BREAKER_REASON_MAX - 2], '?');
+}
+
 static void recover(void)
 {
     calls(&front, 4, BREAKER_FAILURE, T0);
