@@ -163,6 +163,18 @@ static void answer_accepted(struct handover *handover, const char *id)
     strbuf_fini(&body);
 }
 
+// An answer to an earlier call, with the id of this one. NULL: it is no JSON-RPC answer.
+static char *answer_with_id(const struct handover *handover, const ProtobufCBinaryData *bytes)
+{
+    json_t *answer = json_loadb((const char *)bytes->data, bytes->len, 0, NULL);
+    json_t *id = json_loads(handover->rpc_id, JSON_DECODE_ANY, NULL);
+    bool fits = json_is_object(answer) && id != NULL && json_object_set(answer, "id", id) == 0;
+    char *text = fits ? json_dumps(answer, JSON_COMPACT) : NULL;
+    json_decref(answer);
+    json_decref(id);
+    return text;
+}
+
 // The same request came before and has been delivered: its answer once more.
 static void answer_again(struct handover *handover, const Valvechain__V1__OutboxReceipt *receipt)
 {
@@ -175,8 +187,11 @@ static void answer_again(struct handover *handover, const Valvechain__V1__Outbox
     unsigned status = receipt->answer_status >= 200 && receipt->answer_status < 600
                           ? receipt->answer_status
                           : 200;
-    (void)answer_text(request, status, receipt->answer_type, (const char *)receipt->answer.data,
-                      receipt->answer.len);
+    char *call = handover->rpc ? answer_with_id(handover, &receipt->answer) : NULL;
+    (void)answer_text(request, status, receipt->answer_type,
+                      call != NULL ? call : (const char *)receipt->answer.data,
+                      call != NULL ? strlen(call) : receipt->answer.len);
+    free(call);
 }
 
 // ---- the operation --------------------------------------------------------------------------
@@ -429,7 +444,8 @@ static bool read_rpc(struct handover *handover, crypto_generichash_state *print)
         // The id tells attempts of the caller apart, not transactions.
         char *params = json_dumps(json_object_get(call, "params"),
                                   JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
-        hash_text(print, "rpc", 3);
+        const char *method = json_string_value(json_object_get(call, "method"));
+        hash_text(print, method, strlen(method));
         hash_text(print, params != NULL ? params : "", params != NULL ? strlen(params) : 0);
         free(params);
     }

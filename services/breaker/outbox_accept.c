@@ -1,6 +1,7 @@
 // Accepting an operation, and what its idempotency key says
 // (draft-ietf-httpapi-idempotency-key-header).
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,21 @@ static void fingerprint(const char *head, size_t head_len, const unsigned char *
     crypto_generichash_final(&state, ret_print, OUTBOX_HASH_BYTES);
 }
 
+// A JSON-RPC call without its id: that tells attempts of the caller apart, not calls. NULL: as it
+// is.
+static char *call_without_id(const Valvechain__V1__OutboxSubmit *submit)
+{
+    json_t *call = submit->rpc && submit->body.len > 0
+                       ? json_loadb((const char *)submit->body.data, submit->body.len, 0, NULL)
+                       : NULL;
+    if (call == NULL)
+        return NULL;
+    (void)json_object_del(call, "id");
+    char *text = json_dumps(call, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(call);
+    return text;
+}
+
 static void hash_of_body(const Valvechain__V1__OutboxSubmit *submit,
                          const struct outbox_body *upload,
                          unsigned char ret_hash[OUTBOX_HASH_BYTES])
@@ -29,8 +45,11 @@ static void hash_of_body(const Valvechain__V1__OutboxSubmit *submit,
         crypto_generichash_state state = upload->hash;
         crypto_generichash_final(&state, ret_hash, OUTBOX_HASH_BYTES);
     } else {
-        crypto_generichash(ret_hash, OUTBOX_HASH_BYTES, submit->body.data, submit->body.len, NULL,
-                           0);
+        char *call = call_without_id(submit);
+        const void *bytes = call != NULL ? (const void *)call : submit->body.data;
+        size_t len = call != NULL ? strlen(call) : submit->body.len;
+        crypto_generichash(ret_hash, OUTBOX_HASH_BYTES, bytes, len, NULL, 0);
+        free(call);
     }
 }
 

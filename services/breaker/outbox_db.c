@@ -331,6 +331,7 @@ int outbox_db_next(struct outbox_db *db, sqlite3_stmt *statement)
     if (code == SQLITE_ROW)
         return 1;
     int rc = code == SQLITE_DONE ? 0 : last_error(db);
+    db->is_tight |= rc == -ENOSPC || rc == -EDQUOT;
     sqlite3_reset(statement);
     return rc;
 }
@@ -345,6 +346,12 @@ int outbox_db_run(struct outbox_db *db, sqlite3_stmt *statement)
 
 int outbox_db_begin(struct outbox_db *db)
 {
+    // The log may be what fills the disk. The first room there is goes to writing it back, for what
+    // would be appended to it instead might leave none for that.
+    if (db->is_tight && sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                                  NULL, NULL) == SQLITE_OK)
+        db->is_tight = false;
+    db->changes_before = sqlite3_total_changes64(db->sqlite);
     return outbox_db_run(db, outbox_db_use(db, SQL_begin));
 }
 
@@ -356,13 +363,15 @@ void outbox_db_rollback(struct outbox_db *db)
 
 int outbox_db_commit(struct outbox_db *db)
 {
-    int rc = outbox_db_run(db, outbox_db_use(db, SQL_count_commit));
+    // What only read needs no place on the disk.
+    bool wrote = sqlite3_total_changes64(db->sqlite) != db->changes_before;
+    int rc = wrote ? outbox_db_run(db, outbox_db_use(db, SQL_count_commit)) : 0;
     rc = rc < 0 ? rc : outbox_db_run(db, outbox_db_use(db, SQL_commit));
     if (rc < 0) {
         outbox_db_rollback(db);
         return rc;
     }
-    db->commits++;
+    db->commits += wrote;
     // Lost, it only tells less: the commit itself is safe.
     (void)!pwrite(db->mark, &db->commits, sizeof(db->commits), 0);
     return 0;

@@ -28,8 +28,10 @@ enum outbox_sql {
 struct outbox_db {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[OUTBOX_SQL_COUNT];
-    int mark; // descriptor of PATH.mark
+    int mark;      // descriptor of PATH.mark
+    bool is_tight; // the disk was full
     uint64_t commits;
+    int64_t changes_before; // this transaction
     char path[OUTBOX_PATH_MAX];
 };
 

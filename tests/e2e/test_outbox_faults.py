@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -217,3 +218,148 @@ def test_damage_is_found_set_aside_and_told(start, port, damage, least):
     breaker.start()  # the new file is whole
     breaker.wait_event("outbox.opened")
     assert len(breaker.events("outbox.damaged")) == 1
+
+
+# ---- a full disk, a folder that cannot be written -------------------------------------------
+
+
+@pytest.fixture
+def on_small_disk(start, tmp_path):
+    """Starts a suite whose breaker has a file system of `kib` for the outbox, in a mount namespace of
+    its own: (suite, run), run(words) runs a command inside."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    user = [] if os.getuid() == 0 else ["--map-root-user"]
+    tried = subprocess.run(["unshare", "--mount", *user, "mount", "-t", "tmpfs", "none", str(disk)],
+                           capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"no mount namespace here: {tried.stderr.strip()}")
+
+    def start_on(kib, **env):
+        suite = start(OUTBOX_PATH=str(disk / "outbox.db"), **env)
+        breaker = suite["breaker"]
+        breaker.kill()
+        breaker.wrapper = ["unshare", "--mount", *user, "sh", "-c",
+                           f'mount -t tmpfs -o size={kib}k none {disk} && exec "$@"', "sh"]
+        breaker.start()
+
+        def run(*words):
+            enter = ["nsenter", "--target", str(breaker.pid), "--mount", *(["--user", "--preserve"] if user else [])]
+            done = subprocess.run([*enter, *words], capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        return suite, run, str(disk)
+
+    return start_on
+
+
+def test_a_full_disk_refuses_and_goes_on(on_small_disk, port):
+    suite, run, disk = on_small_disk(1024)
+    kept, refused = [], 0
+    for i in range(200):
+        answer = post(suite, f"k{i}", b"%d " % i + b"x" * 20000)
+        if answer.status == 202:
+            kept.append(answer.header("Location"))
+        else:
+            assert_refused(answer, "outbox_disk_full")
+            refused += 1
+            if refused == 5:
+                break
+    assert refused == 5 and len(kept) >= 5, (refused, len(kept))
+    figures = suite.metrics()
+    assert figures.sum("valvechain_outbox_refused_total", reason="storage") == 5
+    assert figures.sum("valvechain_outbox_commit_failures_total") >= 5
+    assert suite["breaker"].is_running()
+    large = post(suite, "large", b"y" * 900_000)
+    assert large.status == 503 and large.header("Retry-After"), large
+    for location in kept:  # 503 where a question shared its transaction with a write
+        told = wait_for(lambda location=location: next((a for a in [suite.get(location)] if a.status != 503), None),
+                        10, "an answer about it")
+        assert told.json()["state"] in ("queued", "sending")
+    print(len(kept), "kept on 1 MiB")
+    run("mount", "-o", "remount,size=16384k", disk)  # somebody makes room
+    wait_for(lambda: post(suite, "room").status == 202, 10, "an operation to be kept again")
+    with Upstream(port=port) as upstream:
+        wait_empty(suite)
+        assert len({request.body for request in upstream.requests}) == len(kept) + 1
+    assert {state(suite, location) for location in kept} == {"done"}
+    assert not suite["breaker"].events("outbox.damaged")
+
+
+def test_delivery_goes_on_with_a_full_disk(on_small_disk, port):
+    """What is there is delivered as soon as there is room to count attempts; nothing is sent uncounted."""
+    suite, run, disk = on_small_disk(1024)
+    kept = [post(suite, f"k{i}", b"%d" % i).header("Location") for i in range(10)]
+    run("sh", "-c", f"cat /dev/zero > {disk}/other; true")
+    with Upstream(port=port) as upstream:
+        wait_for(lambda: suite.metrics().sum("valvechain_outbox_commit_failures_total") > 3, 20, "failed commits")
+        assert suite["breaker"].is_running() and suite.get("/mail/x").status in (200, 503)
+        run("rm", f"{disk}/other")
+        wait_empty(suite)
+        delivered = [request.body for request in upstream.requests if request.method == b"POST"]
+        assert len(set(delivered)) == len(kept)
+    assert {state(suite, location) for location in kept} == {"done"}
+
+
+def test_a_folder_that_becomes_read_only(on_small_disk, port):
+    suite, run, disk = on_small_disk(4096)
+    first = post(suite, "k1")
+    assert first.status == 202
+    suite["breaker"].kill()
+    suite["breaker"].wrapper[-2] = suite["breaker"].wrapper[-2].replace("-o size", "-o ro,size")
+    suite["breaker"].start()
+    assert_refused(post(suite, "k2"), "outbox_read_only")
+    assert "cannot be opened" in suite.get("/api/health").text
+    assert len(suite["breaker"].events("outbox.unavailable")) == 1, "told once"
+    run("mount", "-o", "remount,rw", disk)
+    wait_for(lambda: post(suite, "k3").status == 202, 10, "an operation to be kept again")
+    wait_for(lambda: "cannot be opened" not in suite.get("/api/health").text, 10, "health to be well again")
+
+
+# ---- JSON-RPC, Retry-After, age ---------------------------------------------------------------
+
+
+def test_a_raw_transaction_waits_for_its_chain(make_suite):
+    chain = reserve_port()
+    suite = make_suite(processes=PROCESSES, env={**ENV, "BLOCKCHAIN_UPSTREAM_URL": f"http://127.0.0.1:{chain}"})
+
+    def send(id, params='["0xf86c"]', method="eth_sendRawTransaction"):
+        body = f'{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}'
+        return suite.request("POST", "/api/chain", [("Content-Type", "application/json")], body.encode())
+
+    first = send('"a-7"')
+    assert first.status == 202 and first.header("Location"), first
+    told = first.json()
+    assert told["id"] == "a-7" and "result" not in told and told["error"]["code"] == -32000
+    assert told["error"]["data"]["state"] == "queued"
+    for number in range(5):  # with the breaker open, too; the same transaction is one operation
+        again = send(number)
+        assert again.status in (202, 409) and again.json()["id"] == number and "error" in again.json(), again
+        assert again.header("Location") == first.header("Location")
+    with Upstream(port=chain) as upstream:
+        answer = b'{"jsonrpc":"2.0","id":"a-7","result":"0xabc"}'
+        upstream.answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                        % (len(answer), answer))
+        wait_for(lambda: state(suite, first.header("Location")) == "done", 10, "its delivery")
+        assert sum(b"0xf86c" in request.body for request in upstream.requests) == 1
+    replayed = send(99)  # away again: the answer of then, with the id of this call
+    assert (replayed.status, replayed.header("Idempotent-Replayed")) == (200, "true"), replayed
+    assert replayed.json() == {"jsonrpc": "2.0", "id": 99, "result": "0xabc"}
+
+
+def test_retry_after_is_obeyed_and_old_age_ends_it(start, port):
+    suite = start(OUTBOX_MAX_AGE=4000)
+    times = []
+
+    def busy(request, _):
+        if request.method == b"POST":
+            times.append(time.monotonic())
+        return b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
+
+    location = post(suite, "k1").header("Location")
+    with Upstream(port=port) as upstream:
+        upstream.answer(busy)
+        wait_for(lambda: state(suite, location) == "dead", 15, "its death of old age")
+    assert len(times) >= 1 and all(b - a >= 1.9 for a, b in zip(times, times[1:])), times
+    assert "old" in suite.get(location).json()["lastError"]
