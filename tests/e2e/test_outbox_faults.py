@@ -363,3 +363,23 @@ def test_retry_after_is_obeyed_and_old_age_ends_it(start, port):
         wait_for(lambda: state(suite, location) == "dead", 15, "its death of old age")
     assert len(times) >= 1 and all(b - a >= 1.9 for a, b in zip(times, times[1:])), times
     assert "old" in suite.get(location).json()["lastError"]
+
+
+def test_an_operator_pauses_resumes_discards_and_retries(start, port):
+    suite = start()
+    assert valvectl(suite, "outbox", "pause", "mail").returncode == 0
+    first, second = (post(suite, key, key.encode()).header("Location") for key in ("k1", "k2"))
+    suite["breaker"].kill()
+    suite["breaker"].start()  # still paused
+    suite["breaker"].wait_event("outbox.opened")
+    with Upstream(port=port) as upstream:
+        wait_for(lambda: suite.get("/mail/x").status == 200, 10, "the breaker to close")
+        assert state(suite, first) == state(suite, second) == "queued"
+        gone = first.rsplit("/", 1)[1]
+        assert valvectl(suite, "outbox", "discard", gone).returncode == 0
+        assert valvectl(suite, "outbox", "retry", gone).returncode != 0, "it is over"
+        assert valvectl(suite, "outbox", "retry", "0" * 32).returncode != 0, "there is none"
+        assert valvectl(suite, "outbox", "resume", "mail").returncode == 0
+        wait_for(lambda: state(suite, second) == "done", 10, "its delivery")
+        assert state(suite, first) == "discarded"
+        assert [r.body for r in upstream.requests if r.method == b"POST"] == [b"k2"]
