@@ -30,8 +30,8 @@ static void check_route(const struct config_model *model, const struct config_ro
     ASSERT(route->n_fallbacks <= FALLBACK_CHAIN_MAX);
     for (size_t i = 0; i < route->n_fallbacks; i++) {
         const struct config_fallback *fallback = &route->fallbacks[i];
-        ASSERT(fallback->kind == FALLBACK_MOCK || fallback->kind == FALLBACK_ERROR);
-        ASSERT(fallback->kind == FALLBACK_ERROR || fallback->mock_body);
+        ASSERT(fallback->kind >= FALLBACK_MOCK && fallback->kind <= FALLBACK_QUEUE);
+        ASSERT(fallback->kind != FALLBACK_MOCK || fallback->mock_body);
     }
 }
 
