@@ -74,11 +74,16 @@ static int walk(struct salvage *salvage, bool forwards, struct outbox_damage *da
 {
     char sql[sizeof(read_operations) + 8];
     sqlite3_stmt *rows;
-    int code, rc = 0;
+    int rc = 0;
+    bool whole = false;
     snprintf(sql, sizeof(sql), "%s%s", read_operations, forwards ? "ASC" : "DESC");
     if (sqlite3_prepare_v2(salvage->from, sql, -1, &rows, NULL) != SQLITE_OK)
         return 0; // nothing of it is readable
-    while (rc >= 0 && (code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (rc >= 0) {
+        int code = sqlite3_step(rows);
+        whole = code == SQLITE_DONE;
+        if (code != SQLITE_ROW)
+            break;
         int64_t seq = sqlite3_column_int64(rows, 0);
         if (!forwards && seq <= salvage->last_seq)
             break;
@@ -88,7 +93,7 @@ static int walk(struct salvage *salvage, bool forwards, struct outbox_damage *da
         damage->lost += rc == 0;
     }
     sqlite3_finalize(rows);
-    return rc < 0 ? rc : forwards && code != SQLITE_DONE ? walk(salvage, false, damage) : 0;
+    return rc < 0 ? rc : forwards && !whole ? walk(salvage, false, damage) : 0;
 }
 
 // What an operator holds back must not start by itself.

@@ -151,8 +151,10 @@ void outbox_sender_destroy(struct outbox_sender **sender_p)
     *sender_p = NULL;
     if (sender == NULL)
         return;
-    while (sender->transfers != NULL)
-        transfer_end(sender->transfers, CURLE_ABORTED_BY_CALLBACK);
+    for (struct transfer *first; (first = sender->transfers) != NULL;) {
+        sender->transfers = first->next;
+        transfer_end(first, CURLE_ABORTED_BY_CALLBACK);
+    }
     curl_multi_cleanup(sender->multi);
     uv_close((uv_handle_t *)&sender->timer, free_sender);
     curl_global_cleanup();
@@ -200,9 +202,10 @@ static void transfer_end(struct transfer *transfer, CURLcode code)
     struct outbox_attempt attempt = {0};
     const char *type = NULL;
     struct transfer **link = &sender->transfers;
-    while (*link != transfer)
+    while (*link != NULL && *link != transfer)
         link = &(*link)->next;
-    *link = transfer->next;
+    if (*link != NULL) // not while the sender ends, which has taken it out
+        *link = transfer->next;
     curl_multi_remove_handle(sender->multi, transfer->easy);
     read_result(transfer, code, &attempt, &type);
     transfer->on_sent(transfer->arg, &attempt, type != NULL ? type : "");

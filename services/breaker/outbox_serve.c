@@ -35,21 +35,24 @@ static const Valvechain__V1__OutboxCommand *command_of(const struct request *req
     return (const Valvechain__V1__OutboxCommand *)request->message;
 }
 
-// The members are malloc'd, the message itself lies in the request.
-static void free_members(ProtobufCMessage *message, size_t size)
+static void free_member(void *message, void *member)
 {
-    ProtobufCMessage *copy = malloc(size);
-    if (copy == NULL)
-        return;
-    memcpy(copy, message, size);
-    protobuf_c_message_free_unpacked(copy, NULL);
+    if (member != message)
+        free(member);
+}
+
+// The members are malloc'd, the message itself lies in the request.
+static void free_members(ProtobufCMessage *message)
+{
+    ProtobufCAllocator allocator = {.free = free_member, .allocator_data = message};
+    protobuf_c_message_free_unpacked(message, &allocator);
 }
 
 static void request_free(struct request *request)
 {
-    free_members(&request->receipt.base, sizeof(request->receipt));
-    free_members(&request->operation.base, sizeof(request->operation));
-    free_members(&request->result.base, sizeof(request->result));
+    free_members(&request->receipt.base);
+    free_members(&request->operation.base);
+    free_members(&request->result.base);
     protobuf_c_message_free_unpacked(request->message, NULL);
     free(request);
 }
@@ -273,7 +276,7 @@ static int list(struct outbox_store *store, const Valvechain__V1__OutboxCommand 
 static int show(struct outbox_store *store, int64_t seq, Valvechain__V1__OutboxCommandResult *reply)
 {
     Valvechain__V1__OutboxOperation *operation = malloc(sizeof(*operation));
-    reply->operations = calloc(1, sizeof(*reply->operations));
+    reply->operations = calloc(1, sizeof(Valvechain__V1__OutboxOperation *));
     if (operation == NULL || reply->operations == NULL) {
         free(operation);
         return -ENOMEM;
@@ -314,7 +317,7 @@ static int change_all(struct outbox_store *store, const Valvechain__V1__OutboxCo
                                                : outbox_store_discard(store, seq, now_ms);
         reply->affected += rc == 0;
     }
-    free_members(&found.base, sizeof(found));
+    free_members(&found.base);
     return rc;
 }
 

@@ -143,7 +143,7 @@ int outbox_store_view(struct outbox_store *store, int64_t seq, Valvechain__V1__O
 int outbox_store_list(struct outbox_store *store, const char *upstream, int state, unsigned limit,
                       Valvechain__V1__OutboxCommandResult *reply)
 {
-    reply->operations = calloc(limit, sizeof(*reply->operations));
+    reply->operations = calloc(limit, sizeof(Valvechain__V1__OutboxOperation *));
     if (reply->operations == NULL)
         return -ENOMEM;
     sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_list);

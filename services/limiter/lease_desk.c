@@ -361,10 +361,10 @@ int lease_desk_ask(struct lease_desk *desk, const struct lease_wish *wishes, siz
     call->n = (uint8_t)n;
     call->open = (uint8_t)n; // the last seat's answer ends the call
     memcpy(call->wishes, wishes, n * sizeof(wishes[0]));
-    for (uint8_t i = 0; i < n; i++) {
-        call->seats[i] = (struct seat){.call = call, .index = i};
+    for (size_t i = 0; i < n; i++) {
+        call->seats[i] = (struct seat){.call = call, .index = (uint8_t)i};
     }
-    for (uint8_t i = 0; i < n; i++) { // `call` may be gone after the last
+    for (size_t i = 0; i < n; i++) { // `call` may be gone after the last
         if (board(desk, &wishes[i], &call->seats[i]) < 0) {
             answer(desk, &call->seats[i], &(struct lease_answer){.outcome = LEASE_AWAY});
         }

@@ -82,7 +82,7 @@ static bool watch(struct lease_desk *desk, struct lease_cell *cell)
     }
     if (desk->n_busy == desk->busy_cap) {
         size_t cap = desk->busy_cap ? 2 * desk->busy_cap : 64;
-        struct lease_cell **busy = realloc(desk->busy, cap * sizeof(*busy));
+        struct lease_cell **busy = realloc(desk->busy, cap * sizeof(struct lease_cell *));
         if (!busy) {
             return false;
         }

@@ -206,18 +206,16 @@ static void check_window(struct reader *reader, const struct json_path *path,
 
 static uint64_t most_of(const struct config_policy *policy)
 {
-    switch (policy->algorithm) {
-    case POLICY_FIXED_WINDOW:
-        return CONFIG_FIXED_WINDOW_MAX;
-    case POLICY_GCRA:
-        return policy->window_ms < CONFIG_UNSET / CONFIG_GCRA_MAX_PER_MS
-                   ? policy->window_ms * CONFIG_GCRA_MAX_PER_MS
-                   : CONFIG_UNSET;
-    case POLICY_CONCURRENCY:
-        return CONFIG_CONCURRENCY_MAX;
-    default:
-        return CONFIG_SLIDING_WINDOW_MAX;
-    }
+    static const uint64_t most[] = {
+        [POLICY_SLIDING_WINDOW] = CONFIG_SLIDING_WINDOW_MAX,
+        [POLICY_FIXED_WINDOW] = CONFIG_FIXED_WINDOW_MAX,
+        [POLICY_CONCURRENCY] = CONFIG_CONCURRENCY_MAX,
+    };
+    if (policy->algorithm != POLICY_GCRA)
+        return most[policy->algorithm];
+    return policy->window_ms < CONFIG_UNSET / CONFIG_GCRA_MAX_PER_MS
+               ? policy->window_ms * CONFIG_GCRA_MAX_PER_MS
+               : CONFIG_UNSET;
 }
 
 static void check_counts(struct reader *reader, const struct json_path *limit_path,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "limit/match.h"
 #include "limit/policy.h"
 #include "limit/table.h"
@@ -162,6 +163,7 @@ static uint64_t free_cells(const struct extents *extents, uint64_t cells)
 static uint64_t wanted_cells(const struct limit_policy *policy, uint64_t cells, uint64_t weights,
                              uint64_t free, uint64_t new_weights)
 {
+    ASSERT(weights > 0 && new_weights > 0); // the policy's own is in both
     uint64_t weight = weight_of(policy);
     uint64_t wanted = cells * SHARE_NUMERATOR / 4 * weight / weights;
     uint64_t most = free * weight / new_weights;

@@ -5,7 +5,8 @@
 #define TOKEN_BITS 24
 #define TOKEN_MASK LEASE_TOKENS_MAX
 
-_Static_assert(TOKEN_MASK == (UINT64_C(1) << TOKEN_BITS) - 1, "tokens are the low bits");
+_Static_assert(TOKEN_MASK >> TOKEN_BITS == 0 && (TOKEN_MASK + 1) >> TOKEN_BITS == 1,
+               "tokens are the low bits");
 
 struct segment_section_spec lease_section_spec(uint64_t cells)
 {

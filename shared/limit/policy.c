@@ -26,11 +26,11 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
     return hash;
 }
 
-_Static_assert(CONFIG_SLIDING_WINDOW_MAX == WINDOW_LIMIT_MAX &&
-                   CONFIG_FIXED_WINDOW_MAX == FIXED_LIMIT_MAX &&
-                   CONFIG_CONCURRENCY_MAX == HOLD_LIMIT_MAX &&
-                   CONFIG_GCRA_MAX_PER_MS == NS_PER_MS / GCRA_INTERVAL_MIN_NS,
-               "the reader of the configuration refuses what cells cannot count");
+// The reader of the configuration refuses what cells cannot count.
+_Static_assert(CONFIG_SLIDING_WINDOW_MAX == WINDOW_LIMIT_MAX, "sliding_window");
+_Static_assert(CONFIG_FIXED_WINDOW_MAX == FIXED_LIMIT_MAX, "fixed_window");
+_Static_assert(CONFIG_CONCURRENCY_MAX == HOLD_LIMIT_MAX, "concurrency");
+_Static_assert(CONFIG_GCRA_MAX_PER_MS == NS_PER_MS / GCRA_INTERVAL_MIN_NS, "gcra");
 
 uint64_t policy_lineage(const struct limit_policy *policy)
 {
