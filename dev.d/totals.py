@@ -25,6 +25,8 @@ FEWEST_LINES = 6
 
 def count(output, ctest_passed):
     """(passed, failed, skipped) of one program."""
+    if 'Command: ""\n' in output:  # a test that this build leaves out
+        return 0, 0, 1
     passed = failed = skipped = 0
     synthesis = CRITERION.findall(output)
     summaries = PYTEST.findall(output)
