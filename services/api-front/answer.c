@@ -83,7 +83,8 @@ enum step answer_problem(struct request *request, unsigned status, const char *c
     }
     strbuf_puts(&json, "}\n");
     request->source = ANSWER_GATEWAY;
-    request->problem_code = code;
+    // Read once more when the request ends; a code that came with a message is gone by then.
+    request->problem_code = arena_copy(&request->arena, code, strlen(code));
     const char *text = strbuf_ok(&json) ? strbuf_text(&json) : "";
     enum step step = answer_text(request, status, PROBLEM_TYPE, text, strlen(text));
     strbuf_fini(&json);
