@@ -73,6 +73,17 @@ Test(mock, writes_and_what_cannot_be_told_are_never_mocked)
     expect_post(NULL, NULL); // body not kept
 }
 
+Test(mock, a_body_with_a_nul_is_no_json)
+{
+    static const char body[] = "{\"id\":1e30\0,\"method\":\"eth_chainId\"}";
+    struct mock_facts facts = {
+        .path = "", .method_bit = HTTP_POST, .body = body, .body_len = sizeof(body) - 1};
+    struct strbuf out = STRBUF_INIT;
+    cr_expect_eq(mock_render(&rpc, &facts, &out), -EPERM);
+    cr_expect_eq(out.len, 0);
+    strbuf_fini(&out);
+}
+
 Test(mock, only_safe_methods_without_a_look_into_the_body)
 {
     struct config_fallback greedy = {
