@@ -1,9 +1,13 @@
 # shellcheck shell=bash
 # fuzz [SECONDS] [TARGET...]: libFuzzer, that long a target; new inputs stay in build/fuzz/corpus,
-# the committed ones (tests/fuzz/corpus) are read only. --ci: 5 seconds each.
+# the committed ones (tests/fuzz/corpus) are read only. --ci: 5 seconds each from the same seed, so
+# that the same commit meets the same inputs, and what CI finds is found again.
 cmd_fuzz() {
-    local seconds=${1:-60} program stem failed=0
-    [ "$seconds" != --ci ] || seconds=5
+    local seconds=${1:-60} program stem failed=0 seed=()
+    [ "$seconds" != --ci ] || {
+        seconds=5
+        seed=(-seed=1)
+    }
     [ $# -gt 0 ] && shift
     install_packages build fuzz
     build_preset fuzz fuzz-targets
@@ -12,7 +16,7 @@ cmd_fuzz() {
         [ $# -eq 0 ] || [[ " $* " == *" $stem "* ]] || continue
         say "Fuzzing $stem for $seconds s"
         mkdir -p "build/fuzz/corpus/$stem" "build/fuzz/findings"
-        "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        "$program" "${seed[@]}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
             -artifact_prefix="build/fuzz/findings/$stem-" "build/fuzz/corpus/$stem" \
             "tests/fuzz/corpus/$stem" >"build/fuzz/$stem.log" 2>&1 || {
             failed=1

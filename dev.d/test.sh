@@ -111,7 +111,7 @@ ci_end() {
             name=$(basename -s .failed "$file")
             [[ $name != tests* ]] || continue # totals.py shows what failed there
             say "Failed: $name (all of it: build/ci/$name.log)"
-            { grep -E -A4 'error:|FAILED|warning:|ERROR: ' "build/ci/$name.log" || tail -20 "build/ci/$name.log"; } |
+            { grep -E -A4 'error:|FAILED|warning:|ERROR: |assertion failed' "build/ci/$name.log" || tail -20 "build/ci/$name.log"; } |
                 head -40 | cut -c1-300 | sed 's/^/    | /'
         done
         say "Failed: $(basename -s .failed "${failed[@]}" | tr '\n' ' ')"
