@@ -423,7 +423,7 @@ int outbox_create(struct service *service, struct breaker_view *breakers,
     outbox->params = params;
     outbox->defaults = defaults;
     outbox->random = clock_wall_ns();
-    int rc = outbox_sender_create(service->loop, &outbox->sender);
+    int rc = curl_loop_create(service->loop, &outbox->sender);
     if (rc < 0) {
         free(outbox);
         return rc;

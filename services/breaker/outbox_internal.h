@@ -40,7 +40,7 @@ struct outbox {
     char path[OUTBOX_PATH_MAX];
     struct outbox_journal journal;
     struct outbox_uploads uploads;
-    struct outbox_sender *sender;
+    struct curl_loop *sender;
     struct outbox_upstream upstreams[CONFIG_UPSTREAMS_MAX];
     size_t n_upstreams;
     struct outbox_flight *flights;

@@ -287,5 +287,5 @@ void outbox_replay_second(struct outbox *outbox)
 
 void outbox_replay_abandon(struct outbox *outbox)
 {
-    outbox_sender_destroy(&outbox->sender); // each calls back, and settles with what is known
+    curl_loop_destroy(&outbox->sender); // each calls back, and settles with what is known
 }

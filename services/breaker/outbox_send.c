@@ -1,6 +1,5 @@
 #include "outbox_send.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,161 +10,20 @@
 
 #define BYTES_PER_MS 64 // an upload may be as slow as this beyond the timeout
 
-struct watch { // a socket of libcurl's
-    uv_poll_t poll;
-    curl_socket_t fd;
-    struct outbox_sender *sender;
-};
 struct transfer {
-    struct outbox_sender *sender;
-    CURL *easy;
+    struct curl_call call; // the first member: what on_done() gets is the transfer
     struct curl_slist *headers;
     FILE *file;
     char url[512], error[CURL_ERROR_SIZE];
     struct strbuf body;
     outbox_sent_fn *on_sent;
     void *arg;
-    struct transfer *next;
 };
-struct outbox_sender {
-    uv_loop_t *loop;
-    CURLM *multi;
-    uv_timer_t timer;
-    struct transfer *transfers;
-};
-
-// ---- libcurl in the loop --------------------------------------------------------------------
-
-static void transfer_end(struct transfer *transfer, CURLcode code);
-
-static void collect(struct outbox_sender *sender)
-{
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(sender->multi, &left)) != NULL) {
-        struct transfer *transfer = NULL;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURLcode code = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-        transfer_end(transfer, code);
-    }
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct watch *watch = poll->data;
-    struct outbox_sender *sender = watch->sender;
-    int running, flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
-    flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
-    curl_multi_socket_action(sender->multi, watch->fd, flags, &running);
-    collect(sender);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct outbox_sender *sender = timer->data;
-    int running;
-    curl_multi_socket_action(sender->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect(sender);
-}
-
-static int set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    struct outbox_sender *sender = arg;
-    (void)multi;
-    if (timeout_ms < 0)
-        uv_timer_stop(&sender->timer);
-    else // also 0 by the loop: libcurl must not be called from here
-        uv_timer_start(&sender->timer, on_timer, (uint64_t)timeout_ms, 0);
-    return 0;
-}
-
-static void free_watch(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    struct outbox_sender *sender = arg;
-    struct watch *watch = socket_arg;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (watch != NULL)
-            uv_close((uv_handle_t *)&watch->poll, free_watch);
-        curl_multi_assign(sender->multi, fd, NULL);
-        return 0;
-    }
-    if (watch == NULL) {
-        watch = calloc(1, sizeof(*watch));
-        if (watch == NULL)
-            return -1;
-        watch->fd = fd;
-        watch->sender = sender;
-        watch->poll.data = watch;
-        if (uv_poll_init_socket(sender->loop, &watch->poll, fd) < 0) {
-            free(watch);
-            return -1;
-        }
-        curl_multi_assign(sender->multi, fd, watch);
-    }
-    int events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
-    events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
-    uv_poll_start(&watch->poll, events, on_poll);
-    return 0;
-}
-
-int outbox_sender_create(uv_loop_t *loop, struct outbox_sender **ret_sender)
-{
-    struct outbox_sender *sender = calloc(1, sizeof(*sender));
-    if (sender == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        free(sender);
-        return -ENOMEM;
-    }
-    sender->loop = loop;
-    sender->multi = curl_multi_init();
-    if (sender->multi == NULL) {
-        free(sender);
-        return -ENOMEM;
-    }
-    uv_timer_init(loop, &sender->timer);
-    sender->timer.data = sender;
-    curl_multi_setopt(sender->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-    curl_multi_setopt(sender->multi, CURLMOPT_SOCKETDATA, sender);
-    curl_multi_setopt(sender->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    curl_multi_setopt(sender->multi, CURLMOPT_TIMERDATA, sender);
-    *ret_sender = sender;
-    return 0;
-}
-
-static void free_sender(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-void outbox_sender_destroy(struct outbox_sender **sender_p)
-{
-    struct outbox_sender *sender = *sender_p;
-    *sender_p = NULL;
-    if (sender == NULL)
-        return;
-    for (struct transfer *first; (first = sender->transfers) != NULL;) {
-        sender->transfers = first->next;
-        transfer_end(first, CURLE_ABORTED_BY_CALLBACK);
-    }
-    curl_multi_cleanup(sender->multi);
-    uv_close((uv_handle_t *)&sender->timer, free_sender);
-    curl_global_cleanup();
-}
-
-// ---- one attempt ----------------------------------------------------------------------------
 
 static void transfer_free(struct transfer *transfer)
 {
     curl_slist_free_all(transfer->headers);
-    curl_easy_cleanup(transfer->easy);
+    curl_easy_cleanup(transfer->call.easy);
     if (transfer->file != NULL)
         fclose(transfer->file);
     strbuf_fini(&transfer->body);
@@ -177,9 +35,9 @@ static void read_result(struct transfer *transfer, CURLcode code, struct outbox_
 {
     long status = 0, sent_bytes = 0;
     struct curl_header *retry;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
-    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, ret_type);
+    curl_easy_getinfo(transfer->call.easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(transfer->call.easy, CURLINFO_REQUEST_SIZE, &sent_bytes);
+    curl_easy_getinfo(transfer->call.easy, CURLINFO_CONTENT_TYPE, ret_type);
     // A final status is the upstream's word, also when the rest of the answer is missing.
     attempt->sent = status >= 200     ? OUTBOX_ANSWERED
                     : sent_bytes == 0 ? OUTBOX_NOT_SENT
@@ -189,24 +47,19 @@ static void read_result(struct transfer *transfer, CURLcode code, struct outbox_
     attempt->gateway = code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_OUT_OF_MEMORY;
     attempt->error = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
     attempt->retry_after_ms = UINT64_MAX;
-    if (curl_easy_header(transfer->easy, "Retry-After", 0, CURLH_HEADER, -1, &retry) == CURLHE_OK)
+    if (curl_easy_header(transfer->call.easy, "Retry-After", 0, CURLH_HEADER, -1, &retry) ==
+        CURLHE_OK)
         attempt->retry_after_ms =
             outbox_retry_after_ms(retry->value, strlen(retry->value), (uint64_t)time(NULL) * 1000);
     attempt->body = strbuf_text(&transfer->body);
     attempt->body_len = strbuf_ok(&transfer->body) ? transfer->body.len : 0;
 }
 
-static void transfer_end(struct transfer *transfer, CURLcode code)
+static void on_done(struct curl_call *call, CURLcode code)
 {
-    struct outbox_sender *sender = transfer->sender;
+    struct transfer *transfer = (struct transfer *)call;
     struct outbox_attempt attempt = {0};
     const char *type = NULL;
-    struct transfer **link = &sender->transfers;
-    while (*link != NULL && *link != transfer)
-        link = &(*link)->next;
-    if (*link != NULL) // not while the sender ends, which has taken it out
-        *link = transfer->next;
-    curl_multi_remove_handle(sender->multi, transfer->easy);
     read_result(transfer, code, &attempt, &type);
     transfer->on_sent(transfer->arg, &attempt, type != NULL ? type : "");
     transfer_free(transfer);
@@ -280,9 +133,9 @@ static int set_address(struct transfer *transfer, const struct outbox_send_optio
     snprintf(transfer->url, sizeof(transfer->url), "%s://%s%s%s:%u/", at->tls ? "https" : "http",
              v6 ? "[" : "", at->host != NULL ? at->host : "localhost", v6 ? "]" : "",
              at->port != 0 ? (unsigned)at->port : 80u);
-    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->url);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_URL, transfer->url);
     if (at->unix_path != NULL)
-        curl_easy_setopt(transfer->easy, CURLOPT_UNIX_SOCKET_PATH, at->unix_path);
+        curl_easy_setopt(transfer->call.easy, CURLOPT_UNIX_SOCKET_PATH, at->unix_path);
     return 0;
 }
 
@@ -293,9 +146,9 @@ static int set_body(struct transfer *transfer, const struct outbox_call *call, c
     *ret_bytes = call->body_len;
     if (call->file == NULL) {
         if (call->body_len > 0) {
-            curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+            curl_easy_setopt(transfer->call.easy, CURLOPT_POSTFIELDSIZE_LARGE,
                              (curl_off_t)call->body_len);
-            curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, call->body);
+            curl_easy_setopt(transfer->call.easy, CURLOPT_POSTFIELDS, call->body);
         }
         return 0;
     }
@@ -306,11 +159,11 @@ static int set_body(struct transfer *transfer, const struct outbox_call *call, c
     off_t size = ftello(transfer->file);
     rewind(transfer->file);
     *ret_bytes = (uint64_t)size;
-    curl_easy_setopt(transfer->easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(transfer->easy, CURLOPT_READDATA, transfer->file);
-    curl_easy_setopt(transfer->easy, CURLOPT_SEEKFUNCTION, seek_file);
-    curl_easy_setopt(transfer->easy, CURLOPT_SEEKDATA, transfer->file);
-    curl_easy_setopt(transfer->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_READDATA, transfer->file);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_SEEKFUNCTION, seek_file);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_SEEKDATA, transfer->file);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
     return 0;
 }
 
@@ -322,17 +175,16 @@ static bool set_line(struct transfer *transfer, char *line)
     if (end == NULL)
         return false;
     *target = *end = '\0';
-    curl_easy_setopt(transfer->easy, CURLOPT_CUSTOMREQUEST, line);
-    curl_easy_setopt(transfer->easy, CURLOPT_REQUEST_TARGET, target + 1);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_CUSTOMREQUEST, line);
+    curl_easy_setopt(transfer->call.easy, CURLOPT_REQUEST_TARGET, target + 1);
     return true;
 }
 
 static void set_options(struct transfer *transfer, const struct outbox_call *call,
                         const struct outbox_send_options *options, uint64_t body_bytes)
 {
-    CURL *easy = transfer->easy;
+    CURL *easy = transfer->call.easy;
     uint64_t connect_ms = options->upstream->connect_timeout_ms;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -372,22 +224,17 @@ static int prepare(struct transfer *transfer, const struct outbox_call *call,
     return rc;
 }
 
-int outbox_send(struct outbox_sender *sender, const struct outbox_call *call,
+int outbox_send(struct curl_loop *loop, const struct outbox_call *call,
                 const struct outbox_send_options *options, outbox_sent_fn *on_sent, void *arg)
 {
     struct transfer *transfer = calloc(1, sizeof(*transfer));
     if (transfer == NULL)
         return -ENOMEM;
-    *transfer = (struct transfer){.sender = sender, .on_sent = on_sent, .arg = arg};
-    transfer->easy = curl_easy_init();
-    int rc = transfer->easy == NULL ? -ENOMEM : prepare(transfer, call, options);
-    if (rc == 0 && curl_multi_add_handle(sender->multi, transfer->easy) != CURLM_OK)
-        rc = -ENOMEM;
-    if (rc < 0) {
+    *transfer = (struct transfer){.call.on_done = on_done, .on_sent = on_sent, .arg = arg};
+    transfer->call.easy = curl_easy_init();
+    int rc = transfer->call.easy == NULL ? -ENOMEM : prepare(transfer, call, options);
+    rc = rc < 0 ? rc : curl_loop_add(loop, &transfer->call);
+    if (rc < 0)
         transfer_free(transfer);
-        return rc;
-    }
-    transfer->next = sender->transfers;
-    sender->transfers = transfer;
-    return 0;
+    return rc;
 }

@@ -4,17 +4,11 @@
 #ifndef VALVECHAIN_BREAKER_OUTBOX_SEND_H
 #define VALVECHAIN_BREAKER_OUTBOX_SEND_H
 
-#include <uv.h>
-
 #include "config/model.h"
+#include "net/curl_loop.h"
 #include "outbox_rules.h"
 
 #define OUTBOX_ANSWER_MAX 65536 // of an answer's body is kept
-
-struct outbox_sender;
-int outbox_sender_create(uv_loop_t *loop, struct outbox_sender **ret_sender);
-// Attempts under way end as unknown; the loop must turn once more.
-void outbox_sender_destroy(struct outbox_sender **sender);
 
 struct outbox_send_options {
     const struct config_upstream *upstream;
@@ -25,7 +19,7 @@ struct outbox_send_options {
 // `attempt`, type and body are the callee's during the call.
 typedef void outbox_sent_fn(void *arg, const struct outbox_attempt *attempt, const char *type);
 // Calls back once, later. 0 or -errno (then it does not).
-int outbox_send(struct outbox_sender *sender, const struct outbox_call *call,
+int outbox_send(struct curl_loop *loop, const struct outbox_call *call,
                 const struct outbox_send_options *options, outbox_sent_fn *on_sent, void *arg);
 
 #endif
