@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "client.h"
 #include "counters.h"
+#include "exchange_transport.h"
 #include "front.h"
 #include "request_life.h"
 #include "upstream_header.h"
@@ -124,37 +124,6 @@ static void set_deadlines(struct exchange *x, uint64_t now_ms)
     x->progress_ms = now_ms;
 }
 
-// Is a kept connection still good? Closed: a request that cannot be repeated would be lost on it.
-// Bytes that nobody asked for, come in the same turn of the loop as the request: they would be its
-// answer.
-static bool is_quiet(const struct upstream_conn *conn)
-{
-    char byte;
-    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
-static struct upstream_conn *take_kept(struct exchange *x)
-{
-    struct upstream_conn *conn;
-    while (!x->retried && (conn = upstream_endpoint_take_idle(x->endpoint)) != NULL) {
-        if (is_quiet(conn)) {
-            return conn;
-        }
-        upstream_conn_close(conn);
-    }
-    return NULL;
-}
-
-static void attach(struct exchange *x, struct upstream_conn *conn, bool kept)
-{
-    x->conn = conn;
-    x->conn_was_kept = kept;
-    conn->exchange = x;
-    x->phase = conn->connecting ? EXCHANGE_CONNECTING : EXCHANGE_OPEN;
-    uint64_t until_ms = deadline(front_now_ms(x->front), x->connect_timeout_ms);
-    x->connect_deadline_ms = until_ms < x->call_deadline_ms ? until_ms : x->call_deadline_ms;
-}
-
 // No address will do better. EADDRNOTAVAIL is not among these: it is a shortage of local ports, but
 // also what an IPv6 address gives where there is no IPv6.
 static bool is_shortage(int error)
@@ -198,6 +167,12 @@ static void count_failed_address(struct exchange *x, int error)
     }
 }
 
+static void set_connect_deadline(struct exchange *x)
+{
+    uint64_t until_ms = deadline(front_now_ms(x->front), x->connect_timeout_ms);
+    x->connect_deadline_ms = until_ms < x->call_deadline_ms ? until_ms : x->call_deadline_ms;
+}
+
 static void connect_next(struct exchange *x)
 {
     for (;;) {
@@ -208,14 +183,9 @@ static void connect_next(struct exchange *x)
             exchange_finish(x, result_of_connecting(x, r));
             return;
         }
-        struct upstream_conn *conn = take_kept(x);
-        if (conn != NULL) {
-            attach(x, conn, true);
-            return;
-        }
-        r = upstream_conn_open(x->endpoint, &conn);
+        r = x->transport->open(x);
         if (r == 0) {
-            attach(x, conn, false);
+            set_connect_deadline(x);
             return;
         }
         if (is_shortage(r)) {
@@ -237,6 +207,7 @@ void exchange_start(struct request *request)
     x->request = request;
     x->front = request->front;
     x->pool = &request->model_ref->upstreams->pools[request->route->upstream];
+    x->transport = &exchange_plain;
     x->repeatable = is_idempotent(request->method_bit);
     body_init(&x->out, &x->front->bodies);
     body_init(&x->in, &x->front->bodies);
@@ -260,22 +231,6 @@ void exchange_start(struct request *request)
     }
 }
 
-static void drop_conn(struct exchange *x, bool keep)
-{
-    struct upstream_conn *conn = x->conn;
-    if (conn == NULL) {
-        return;
-    }
-    x->conn = NULL;
-    conn->exchange = NULL;
-    if (keep && !conn->broken) {
-        upstream_conn_want(conn, true, false);
-        upstream_endpoint_keep(x->endpoint, conn);
-    } else {
-        upstream_conn_close(conn);
-    }
-}
-
 void exchange_finish(struct exchange *x, enum exchange_result result)
 {
     if (x->phase == EXCHANGE_ENDED) {
@@ -283,7 +238,7 @@ void exchange_finish(struct exchange *x, enum exchange_result result)
     }
     x->phase = EXCHANGE_ENDED;
     struct request *request = x->request;
-    drop_conn(x, result == EXCHANGE_ANSWERED && x->answer.reusable && x->sent_all);
+    x->transport->close(x, result == EXCHANGE_ANSWERED && x->answer.reusable && x->sent_all);
     unlink_exchange(x);
     body_fini(&x->out);
     bool started = request->answered;
@@ -305,7 +260,7 @@ void exchange_lost(struct exchange *x)
         exchange_finish(x, EXCHANGE_RESET);
         return;
     }
-    drop_conn(x, false);
+    x->transport->close(x, false);
     x->retried = true;
     x->head_sent = 0;
     x->sent_all = false;
@@ -323,13 +278,12 @@ void exchange_on_connected(struct exchange *x, int error)
     if (is_shortage(error)) {
         exchange_finish(x, EXCHANGE_POOL_FULL);
     } else if (error < 0) {
-        drop_conn(x, false);
+        x->transport->close(x, false);
         count_failed_address(x, error);
         connect_next(x);
     } else {
         x->phase = EXCHANGE_OPEN;
         x->progress_ms = front_now_ms(x->front);
-        upstream_conn_want(x->conn, true, false);
     }
     exchange_flush(x);
 }

@@ -1,6 +1,6 @@
 // The call to the upstream: from a granted permit to the last byte of the answer. Streams both ways
 // with bounded buffers; knows nothing of limits and breakers, and tells valve_leave() once how it
-// ended.
+// ended. How bytes come and go is its transport's (exchange_transport.h).
 //
 //   connect (or a kept connection) -> send head and body -> head of the answer -> body -> end
 //
@@ -20,7 +20,9 @@
 #include "body.h"
 #include "request.h"
 #include "upstream_answer.h"
-#include "upstream_conn.h"
+#include "upstream_pool.h"
+
+struct exchange_transport;
 
 enum exchange_phase { EXCHANGE_CONNECTING, EXCHANGE_OPEN, EXCHANGE_ENDED };
 
@@ -29,7 +31,8 @@ struct exchange {
     struct front *front;
     struct upstream_pool *pool;
     struct upstream_endpoint *endpoint;
-    struct upstream_conn *conn;
+    const struct exchange_transport *transport;
+    struct upstream_conn *conn;       // of the plain transport
     struct exchange *next, *previous; // front->exchanges
     enum exchange_phase phase;
 
@@ -80,14 +83,8 @@ void exchange_cancel(struct exchange *exchange);
 ssize_t exchange_read(struct exchange *exchange, void *to, size_t cap);
 void exchange_tick(struct exchange *exchange, uint64_t now_ms);
 
-// Called by upstream_conn.c.
-void exchange_on_connected(struct exchange *exchange, int error);
-void exchange_on_writable(struct exchange *exchange);
-void exchange_on_readable(struct exchange *exchange);
-
 // Between exchange.c and exchange_stream.c.
 void exchange_finish(struct exchange *exchange, enum exchange_result result);
 void exchange_release_held(struct exchange *exchange);
-void exchange_lost(struct exchange *exchange); // the connection broke: once more, or the end
 
 #endif

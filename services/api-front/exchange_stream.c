@@ -7,11 +7,16 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "client.h"
-#include "exchange.h"
+#include "exchange_transport.h"
 #include "front.h"
 
 // "ffffffff\r\n" before a chunk and "\r\n" behind it.
 #define CHUNK_OVERHEAD 16
+
+static bool frames_chunks(const struct exchange *x)
+{
+    return x->request->chunked && x->transport->frames_chunks;
+}
 
 bool exchange_wants_body(const struct exchange *x)
 {
@@ -21,7 +26,7 @@ bool exchange_wants_body(const struct exchange *x)
 size_t exchange_room(const struct exchange *x)
 {
     size_t room = body_room(&x->out);
-    if (!x->request->chunked) {
+    if (!frames_chunks(x)) {
         return room;
     }
     return room > CHUNK_OVERHEAD ? room - CHUNK_OVERHEAD : 0;
@@ -52,9 +57,8 @@ size_t exchange_send(struct exchange *x, const void *bytes, size_t len)
     }
     size_t taken = 0;
     for (;;) {
-        size_t n = x->request->chunked
-                       ? put_chunk(x, (const char *)bytes + taken, len - taken)
-                       : body_put(&x->out, (const char *)bytes + taken, len - taken);
+        size_t n = frames_chunks(x) ? put_chunk(x, (const char *)bytes + taken, len - taken)
+                                    : body_put(&x->out, (const char *)bytes + taken, len - taken);
         taken += n;
         if (n == 0 && taken < len && exchange_room(x) > 0) { // no memory
             exchange_finish(x, EXCHANGE_POOL_FULL);
@@ -72,11 +76,11 @@ void exchange_send_end(struct exchange *x)
         return;
     }
     ASSERT(x->request->discarded == 0); // a part would look like the whole
-    if (x->request->chunked && body_room(&x->out) < 5) {
+    if (frames_chunks(x) && body_room(&x->out) < 5) {
         x->end_pending = true; // goes in when there is room
         return;
     }
-    if (x->request->chunked && body_put(&x->out, "0\r\n\r\n", 5) < 5) {
+    if (frames_chunks(x) && body_put(&x->out, "0\r\n\r\n", 5) < 5) {
         exchange_finish(x, EXCHANGE_POOL_FULL); // no memory
         return;
     }
@@ -84,7 +88,7 @@ void exchange_send_end(struct exchange *x)
     exchange_flush(x);
 }
 
-static void expect_answer(struct exchange *x)
+void exchange_expect_answer(struct exchange *x)
 {
     uint64_t now_ms = front_now_ms(x->front);
     x->progress_ms = now_ms;
@@ -93,10 +97,10 @@ static void expect_answer(struct exchange *x)
     }
 }
 
-static void stop_sending(struct exchange *x)
+void exchange_stop_sending(struct exchange *x)
 {
     x->send_stopped = true;
-    expect_answer(x);
+    exchange_expect_answer(x);
     body_forget(&x->out);
     client_wake(x->request); // what it holds back is dropped now
 }
@@ -107,59 +111,11 @@ static void note_sent_all(struct exchange *x)
         return;
     }
     x->sent_all = true;
-    expect_answer(x);
+    exchange_expect_answer(x);
 }
 
-static void advance_sent(struct exchange *x, size_t n)
+void exchange_sent(struct exchange *x, bool all)
 {
-    size_t head = x->head_len - x->head_sent;
-    size_t of_head = n < head ? n : head;
-    x->head_sent += of_head;
-    body_take(&x->out, n - of_head);
-    x->progress_ms = front_now_ms(x->front);
-}
-
-// One write of all that is pending. True when all of it went.
-static bool write_pending(struct exchange *x)
-{
-    struct iovec pieces[3];
-    int n = 0;
-    if (x->head_sent < x->head_len) {
-        pieces[n++] = (struct iovec){.iov_base = x->head + x->head_sent,
-                                     .iov_len = x->head_len - x->head_sent};
-    }
-    n += body_peek(&x->out, pieces + n);
-    size_t pending = x->head_len - x->head_sent + body_unread(&x->out);
-    if (pending == 0) {
-        return true;
-    }
-    ssize_t written = upstream_conn_write(x->conn, pieces, n);
-    if (written < 0 && written != -EAGAIN) {
-        // It may have answered before it closed: the reading side tells. Nothing is dropped, since
-        // the request may have to be sent again.
-        x->write_failed = true;
-        expect_answer(x);
-        return true;
-    }
-    if (written > 0) {
-        advance_sent(x, (size_t)written);
-    }
-    return (size_t)(written > 0 ? written : 0) == pending;
-}
-
-void exchange_flush(struct exchange *x)
-{
-    if (x->phase != EXCHANGE_OPEN || x->send_stopped || x->write_failed) {
-        return;
-    }
-    bool all = write_pending(x);
-    if (x->write_failed) {
-        if (x->request->answered) {
-            stop_sending(x); // the client waits to be rid of its body
-        }
-        upstream_conn_want(x->conn, !x->reading_paused, false);
-        return;
-    }
     if (x->end_pending && body_room(&x->out) >= 5) {
         x->end_pending = false;
         exchange_send_end(x);
@@ -168,19 +124,33 @@ void exchange_flush(struct exchange *x)
     if (all) {
         note_sent_all(x);
     }
-    upstream_conn_want(x->conn, !x->reading_paused, !all);
     if (!x->out.ended && body_room(&x->out) >= x->front->bodies.buffer_bytes / 2) {
         client_wake(x->request);
     }
 }
 
-void exchange_on_writable(struct exchange *x)
+void exchange_flush(struct exchange *x)
 {
-    exchange_flush(x);
+    if (x->phase == EXCHANGE_OPEN && !x->send_stopped && !x->write_failed) {
+        x->transport->flush(x);
+    }
+}
+
+void exchange_answer_begins(struct exchange *x)
+{
+    if (!x->answer_begun) {
+        x->answer_begun = true;
+        x->request->first_byte_ns = clock_mono_ns();
+    }
+}
+
+void exchange_refuse_answer(struct exchange *x, int error)
+{
+    exchange_finish(x, error == -EMSGSIZE ? EXCHANGE_HEAD_TOO_LARGE : EXCHANGE_BAD_ANSWER);
 }
 
 // Something of the answer is new: gives it to the client's side as far as it can go.
-static void deliver(struct exchange *x)
+void exchange_deliver(struct exchange *x)
 {
     struct request *request = x->request;
     struct upstream_answer *answer = &x->answer;
@@ -190,7 +160,7 @@ static void deliver(struct exchange *x)
     // An early answer that refuses or closes wants no more of the body.
     if (!x->sent_all && !x->send_stopped &&
         (answer->complete || answer->status >= 300 || x->write_failed)) {
-        stop_sending(x);
+        exchange_stop_sending(x);
     }
     if (!request->answered) {
         bool short_one =
@@ -207,7 +177,7 @@ static void deliver(struct exchange *x)
         exchange_finish(x, EXCHANGE_ANSWERED);
     } else if (body_room(&x->in) == 0 && !x->reading_paused) {
         x->reading_paused = true;
-        upstream_conn_want(x->conn, false, (x->conn->events & UV_WRITABLE) != 0);
+        x->transport->pause(x, true);
     }
 }
 
@@ -215,46 +185,6 @@ void exchange_release_held(struct exchange *x)
 {
     x->held_since_ms = 0;
     answer_upstream(x->request);
-}
-
-void exchange_on_readable(struct exchange *x)
-{
-    size_t cap = body_room(&x->in);
-    cap = cap < FRONT_SCRATCH_BYTES ? cap : FRONT_SCRATCH_BYTES;
-    if (cap == 0) {
-        return;
-    }
-    ssize_t n = upstream_conn_read(x->conn, x->front->scratch, cap);
-    if (n == -EAGAIN) {
-        return;
-    }
-    if (n <= 0) {
-        if (n == 0 && upstream_answer_eof(&x->answer) == 0) {
-            deliver(x);
-        } else {
-            exchange_lost(x);
-        }
-        return;
-    }
-    if (x->head_sent == 0) {
-        exchange_lost(x); // it answers what nobody has asked
-        return;
-    }
-    if (!x->answer_begun) {
-        x->answer_begun = true;
-        x->request->first_byte_ns = clock_mono_ns();
-    }
-    x->progress_ms = front_now_ms(x->front);
-    int r = upstream_answer_feed(&x->answer, (const char *)x->front->scratch, (size_t)n);
-    if (r < 0) {
-        exchange_finish(x, r == -EMSGSIZE ? EXCHANGE_HEAD_TOO_LARGE : EXCHANGE_BAD_ANSWER);
-        return;
-    }
-    if (x->broken) {
-        exchange_finish(x, EXCHANGE_POOL_FULL); // no memory: also a complete answer lacks a part
-        return;
-    }
-    deliver(x);
 }
 
 ssize_t exchange_read(struct exchange *x, void *to, size_t cap)
@@ -267,7 +197,7 @@ ssize_t exchange_read(struct exchange *x, void *to, size_t cap)
         body_room(&x->in) >= x->front->bodies.buffer_bytes / 2) {
         x->reading_paused = false;
         x->progress_ms = front_now_ms(x->front);
-        upstream_conn_want(x->conn, true, (x->conn->events & UV_WRITABLE) != 0);
+        x->transport->pause(x, false);
     }
     return (ssize_t)n;
 }

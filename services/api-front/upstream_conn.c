@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "exchange.h"
+#include "exchange_transport.h"
 #include "front.h"
 
 static void on_closed(uv_handle_t *handle)
@@ -50,6 +50,9 @@ static void on_event(uv_poll_t *poll, int status, int events)
     if (conn->connecting) {
         int error = status < 0 ? status : finish_connect(conn);
         conn->connecting = false;
+        if (error == 0) {
+            upstream_conn_want(conn, true, false);
+        }
         exchange_on_connected(conn->exchange, error);
         return;
     }
@@ -60,11 +63,11 @@ static void on_event(uv_poll_t *poll, int status, int events)
         events = UV_READABLE;
     }
     if ((events & UV_WRITABLE) != 0) {
-        exchange_on_writable(conn->exchange);
+        exchange_flush(conn->exchange);
     }
     // The call may be over by now, and the connection closed or kept.
     if ((events & UV_READABLE) != 0 && conn->exchange != NULL) {
-        exchange_on_readable(conn->exchange);
+        exchange_plain_readable(conn->exchange);
     }
     if (conn->broken && conn->exchange != NULL && !conn->exchange->reading_paused) {
         upstream_conn_want(conn, true, false);
