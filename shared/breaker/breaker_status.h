@@ -70,7 +70,9 @@ struct breaker_transition {
     // Why, and what was judged.
     enum breaker_rule rule;
     uint64_t successes, failures, timeouts, slow, consecutive;
-    uint64_t open_for_ns; // to open or a forced state with an end, the newest only: until then
+    // How long it stays: of a forced state what was asked, 0 without an end; of an open one, the
+    // newest only, until its deadline.
+    uint64_t open_for_ns;
     char author[BREAKER_AUTHOR_MAX], reason[BREAKER_REASON_MAX]; // BREAKER_RULE_COMMAND
 };
 

@@ -104,6 +104,9 @@ void cell_note_evidence(struct breaker_cell *cell, uint64_t word,
     struct breaker_cell_evidence *noted = &cell->evidence[generation % BREAKER_HISTORY];
     for (int kind = 0; kind < BREAKER_KINDS; kind++)
         replace(&noted->outcomes[kind], generation, evidence->counts.n[kind]);
+    // A command judges no outcomes: in their place stands its length.
+    if (evidence->rule == BREAKER_RULE_COMMAND)
+        replace(&noted->outcomes[0], generation, evidence->for_ns / NS_PER_MS & TAG_VALUE_MASK);
     uint64_t streak = evidence->streak < STREAK_MAX ? evidence->streak : STREAK_MAX;
     replace(&noted->rule, generation, (uint64_t)evidence->rule | streak << 8);
 }
@@ -122,6 +125,10 @@ bool cell_has_evidence(const struct breaker_cell *cell, uint32_t generation,
     for (int kind = 0; kind < BREAKER_KINDS; kind++) {
         word = atomic_load(&noted->outcomes[kind]);
         evidence.counts.n[kind] = tag_generation(word) == generation ? tag_value(word) : 0;
+    }
+    if (evidence.rule == BREAKER_RULE_COMMAND) {
+        evidence.for_ns = evidence.counts.n[0] * NS_PER_MS;
+        evidence.counts.n[0] = 0;
     }
     *ret_evidence = evidence;
     return true;

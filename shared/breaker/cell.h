@@ -16,6 +16,7 @@ struct cell_evidence {
     uint64_t streak;
     struct rolling_counts counts;
     const char *author, *reason; // NULL: no command
+    uint64_t for_ns;             // of a command: for how long it was given, whole ms; 0: no end
 };
 // Of one of the last generations; false when it has none or is too old.
 bool cell_has_evidence(const struct breaker_cell *cell, uint32_t generation,

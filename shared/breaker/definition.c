@@ -14,14 +14,15 @@ static const struct {
 
 static const struct config_breaker no_overrides;
 
+// See struct config_breaker: 0 is silence, all ones a 0 that was said.
 static uint64_t either(uint64_t wanted, uint64_t otherwise)
 {
-    return wanted != 0 ? wanted : otherwise;
+    return wanted == UINT64_MAX ? 0 : wanted != 0 ? wanted : otherwise;
 }
 
 static uint32_t either32(uint32_t wanted, uint64_t otherwise)
 {
-    return wanted != 0 ? wanted : (uint32_t)otherwise;
+    return wanted == UINT32_MAX ? 0 : wanted != 0 ? wanted : (uint32_t)otherwise;
 }
 
 static const struct config_upstream *upstream_of(const struct config_model *model, const char *name)

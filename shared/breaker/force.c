@@ -27,8 +27,10 @@ int breaker_force(struct breaker_view *view, uint32_t index, enum breaker_state 
     if (!breaker_is_forced(state) || state >= BREAKER_STATES ||
         (until_ns != 0 && (until_ns <= now_ns || until_ns - now_ns > BREAKER_FORCE_MAX_NS)))
         return -EINVAL;
-    struct cell_evidence evidence = {
-        .rule = BREAKER_RULE_COMMAND, .author = author, .reason = reason};
+    struct cell_evidence evidence = {.rule = BREAKER_RULE_COMMAND,
+                                     .author = author,
+                                     .reason = reason,
+                                     .for_ns = until_ns != 0 ? until_ns - now_ns : 0};
     return make(view, index, state, until_ns, &evidence, now_ns);
 }
 

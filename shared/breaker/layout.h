@@ -20,8 +20,8 @@
 
 // Why a generation began, tagged with it.
 struct breaker_cell_evidence {
-    _Atomic uint64_t outcomes[BREAKER_KINDS];
-    _Atomic uint64_t rule; // enum breaker_rule, from bit 8 failures in a row
+    _Atomic uint64_t outcomes[BREAKER_KINDS]; // of a command: its length in ms, and zeros
+    _Atomic uint64_t rule;                    // enum breaker_rule, from bit 8 failures in a row
 };
 
 // One breaker as all processes see it. Every transition but `state` itself is written after the CAS

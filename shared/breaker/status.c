@@ -109,6 +109,7 @@ static void add_evidence(const struct breaker_cell *cell, struct breaker_transit
     transition->timeouts = evidence.counts.n[BREAKER_TIMEOUT];
     transition->slow = evidence.counts.n[BREAKER_SLOW];
     transition->consecutive = evidence.streak;
+    transition->open_for_ns = evidence.for_ns;
     if (evidence.rule == BREAKER_RULE_COMMAND)
         cell_read_text(cell, transition->generation, transition->author, transition->reason);
 }
@@ -153,7 +154,7 @@ size_t breaker_transitions(struct breaker_view *view, uint32_t index, uint32_t s
             .generation = generation, .from = entry.from, .to = entry.to, .at_ns = entry.at_ns};
         add_evidence(cell, transition);
         uint64_t deadline_ns = state_deadline_ns(word, entry.at_ns);
-        if (generation == newest && deadline_ns > entry.at_ns)
+        if (generation == newest && deadline_ns > entry.at_ns && transition->open_for_ns == 0)
             transition->open_for_ns = deadline_ns - entry.at_ns;
     }
     return n;

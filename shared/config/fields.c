@@ -220,7 +220,7 @@ struct config_field config_field_at(size_t i)
         ASSERT(row && (row->type == PARAM_TYPE_UINT || row->type == PARAM_TYPE_ENUM));
         field.type = row->type == PARAM_TYPE_ENUM ? FIELD_ENUM : FIELD_UINT;
         field.choices = row->choices;
-        field.min = row->min > 0 ? row->min : 1; // 0 in the struct: the file is silent
+        field.min = row->type == PARAM_TYPE_ENUM ? 1 : row->min; // 0 in the struct: silent
         field.max = row->max;
         field.unit = row->unit;
         field.help = row->help;

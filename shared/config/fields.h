@@ -60,7 +60,7 @@ struct config_field {
     const struct config_form *form;
     bool required;
     const char *like; // the parameter whose range, unit and meaning it has, and whose value it
-                      // takes when the file is silent (stored as 0)
+                      // takes when the file is silent (stored as 0; a 0 of the file as all ones)
     const char *help;
 };
 

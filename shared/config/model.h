@@ -55,7 +55,7 @@ struct config_endpoint {
     bool tls; // https: refused until the issue on breakers brings libcurl
 };
 
-struct config_breaker { // 0 / unset fields take CB_*
+struct config_breaker { // fields that are 0 take CB_*; all ones: the file says 0
     uint64_t timeout_ms, reset_timeout_ms, reset_timeout_max_ms, rolling_timeout_ms;
     uint64_t slow_duration_ms, ramp_ms;
     uint32_t error_threshold_percent, slow_threshold_percent, consecutive, volume_threshold;

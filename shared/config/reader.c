@@ -135,7 +135,7 @@ static void read_uint(struct reader *reader, const struct json_path *path, json_
         not_allowed(reader, path, shown, "is out of range", field);
         return;
     }
-    store_uint(field, out, (uint64_t)value);
+    store_uint(field, out, value == 0 && field->like ? UINT64_MAX : (uint64_t)value);
 }
 
 static void read_bool(struct reader *reader, const struct json_path *path, json_t *json,

@@ -79,15 +79,17 @@ void bus_bound_tick(struct bus_bound *bound)
 {
     char address[BUS_PATH_MAX + 8];
 
-    if (!bound)
+    if (!bound || (bound->is_up && path_is_ours(bound)))
         return;
-    if (bound->is_up && !path_is_ours(bound)) { // removed, or taken over by force
+    if (bound->is_up) { // removed, or taken over by force
         snprintf(address, sizeof(address), "ipc://%s", bound->path);
         zmq_unbind(bound->socket.zmq, address);
         bound->is_up = false;
     }
-    if (!bound->is_up)
-        bound_bind(bound);
+    bound_bind(bound);
+    // Binding and unbinding take what ZeroMQ's threads have told, and with it the descriptor's
+    // edge.
+    bus_socket_kick(&bound->socket);
 }
 
 // libzmq leaves the path behind (it removes only those it invented itself).

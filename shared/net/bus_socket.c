@@ -77,9 +77,8 @@ static void socket_drain(struct bus_socket *socket)
     struct bus_frames frames;
     uint64_t end_ns = clock_mono_ns() + TURN_NS;
     size_t bytes = 0;
+    int events;
 
-    if (socket->on_writable && (socket_events(socket) & ZMQ_POLLOUT))
-        socket->on_writable(socket);
     while (frames_recv(socket->zmq, &frames) == 0) {
         bytes += frames_bytes(&frames) + MESSAGE_BYTES;
         socket->on_message(socket, &frames);
@@ -87,14 +86,16 @@ static void socket_drain(struct bus_socket *socket)
         if (bytes < TURN_LOOK_BYTES)
             continue;
         bytes = 0;
-        if (clock_mono_ns() >= end_ns) {
-            bus_socket_kick(socket);
-            return;
-        }
+        if (clock_mono_ns() >= end_ns)
+            break;
     }
-    // The last receive that found nothing has also eaten the descriptor's edge.
-    if (socket_events(socket) & ZMQ_POLLIN)
+    // The last receive that found nothing has also eaten the descriptor's edge, whatever it was
+    // for: a message, or a peer that is connected now and may be written to.
+    events = socket_events(socket);
+    if (events & ZMQ_POLLIN)
         bus_socket_kick(socket);
+    if (socket->on_writable && (events & ZMQ_POLLOUT))
+        socket->on_writable(socket);
 }
 
 static void socket_readable(uv_poll_t *poll, int status, int events)

@@ -91,6 +91,8 @@ def test_forced_open_for_a_time_refuses_and_says_who_and_until_when(start):
     assert abs((moment(shown[1]) - moment(forced["until"])).total_seconds()) <= 1
     recorded = suite["breaker"].wait_event("security", where=lambda e: e.get("kind") == "breaker_command")
     assert (recorded["action"], recorded["why"], recorded["for_ms"]) == ("open", forced["reason"], 600000)
+    changed = suite["breaker"].wait_event("breaker.changed", where=lambda e: e.get("to") == "FORCED-OPEN")
+    assert changed["open_for_ms"] == 600000
 
     assert "app is CLOSED" in done(suite, "breaker", "reset", "app", "--reason", "disk is new")
     assert suite.get("/a").status == 200

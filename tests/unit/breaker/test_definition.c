@@ -113,6 +113,22 @@ Test(definition, fields_of_the_model_win)
     cr_assert_eq(item->probes, 2);
 }
 
+Test(definition, a_zero_of_the_model_switches_off_what_the_parameters_switch_on)
+{
+    struct breakers_params params = defaults;
+    params.slow_threshold_percent = 40;
+    params.consecutive = 5;
+    params.ramp_ms = 1000;
+    upstreams[2].breaker = (struct config_breaker){
+        .slow_threshold_percent = UINT32_MAX, .consecutive = UINT32_MAX, .ramp_ms = UINT64_MAX};
+    struct breaker_definition_set set = compile(&params);
+    const struct breaker_definition *item = named(&set, "partner");
+    cr_assert_eq(item->slow_threshold_percent, 0);
+    cr_assert_eq(item->consecutive, 0);
+    cr_assert_eq(item->ramp_ns, 0);
+    cr_assert_eq(named(&set, "email")->consecutive, 5);
+}
+
 Test(definition, the_flag_switches_all_off)
 {
     struct breakers_params params = defaults;

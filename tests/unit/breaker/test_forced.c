@@ -68,6 +68,10 @@ Test(forced, open_refuses_all_and_probes_nothing_until_its_end)
 Test(forced, the_owner_ends_it_without_traffic)
 {
     force(BREAKER_FORCED_OPEN, T0 + 10 * S);
+    struct breaker_transition list[BREAKER_HISTORY];
+    cr_assert_eq(breaker_transitions(other.view, 0, 0, list), 1);
+    cr_assert_eq(list[0].open_for_ns, 10 * S); // as asked, whatever the word's grain
+    cr_assert_eq(list[0].successes, 0);
     breaker_reclaim(other.view, T0 + 11 * S);
     cr_assert_eq(state_of(&front, T0 + 11 * S), BREAKER_HALF_OPEN);
     force(BREAKER_DISABLED, T0 + 20 * S);

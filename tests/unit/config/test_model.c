@@ -93,6 +93,16 @@ Test(model, upstreams)
         cr_expect_eq(breaker[i], i + 11);
 }
 
+Test(model, a_breaker_field_that_is_0_is_not_one_that_is_missing)
+{
+    parse("{\"upstreams\": [{\"name\": \"app\", \"url\": \"http://app\", \"breaker\": "
+          "{\"slow_threshold_percent\": 0, \"ramp_ms\": 0}}]}");
+    const struct config_breaker *b = &model->upstreams[0].breaker;
+    cr_expect_eq(b->slow_threshold_percent, UINT32_MAX);
+    cr_expect_eq(b->ramp_ms, UINT64_MAX);
+    cr_expect_eq(b->consecutive, 0);
+}
+
 Test(model, routes)
 {
     parse(full);
