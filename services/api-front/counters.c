@@ -48,7 +48,7 @@ struct route_counters {
 struct upstream_counters {
     char *name;
     metric_id results[RESULTS];
-    metric_id latency, connections;
+    metric_id latency, connections, ejections, ejected, panic;
 };
 struct policy_counters {
     char name[LIMIT_NAME_MAX];
@@ -117,6 +117,9 @@ static void add_upstream(struct counters *counters, const char *name)
             reg(counters, METRIC_INDEX_upstream_results, name, exchange_result_names[i], NULL);
     upstream->latency = reg(counters, METRIC_INDEX_upstream_latency, name, NULL, NULL);
     upstream->connections = reg(counters, METRIC_INDEX_upstream_connections, name, NULL, NULL);
+    upstream->ejections = reg(counters, METRIC_INDEX_upstream_ejections, name, NULL, NULL);
+    upstream->ejected = reg(counters, METRIC_INDEX_upstream_ejected, name, NULL, NULL);
+    upstream->panic = reg(counters, METRIC_INDEX_upstream_panic, name, NULL, NULL);
 }
 
 int counters_create(struct metric_set *metrics, bool collect, struct counters **ret_counters)
@@ -258,6 +261,19 @@ void counters_upstream_connections(struct valves *valves, const char *upstream, 
     if (strcmp(upstream, "database") == 0)
         metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_database_connections],
                      (double)open);
+}
+
+void counters_upstream_ejection(struct valves *valves, const char *upstream)
+{
+    add(valves->counters, upstream_of(valves->counters, upstream)->ejections, 1);
+}
+
+void counters_upstream_endpoints(struct valves *valves, const char *upstream, uint64_t ejected,
+                                 bool panic)
+{
+    struct counters *counters = valves->counters;
+    metric_gauge(counters->metrics, upstream_of(counters, upstream)->ejected, (double)ejected);
+    metric_gauge(counters->metrics, upstream_of(counters, upstream)->panic, panic ? 1 : 0);
 }
 
 void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_ns)

@@ -48,6 +48,10 @@ void counters_add(struct valves *valves, enum front_metric metric, uint64_t n);
 void counters_connections(struct valves *valves, uint64_t open);
 void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open);
 
+void counters_upstream_ejection(struct valves *valves, const char *upstream);
+void counters_upstream_endpoints(struct valves *valves, const char *upstream, uint64_t ejected,
+                                 bool panic);
+
 // Called by the other files of the decisions half.
 // A request waited so long for the limiter; `answered`: it got its word.
 void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_ns);

@@ -10,6 +10,8 @@
 #include "front.h"
 #include "request_life.h"
 #include "upstream_header.h"
+#include "upstream_health.h"
+#include "valve_outcome.h"
 
 // An answer with a short body of stated length is sent in one piece with its head when the body
 // comes within one tick of it; most servers write the two one after the other.
@@ -162,6 +164,8 @@ static void count_failed_address(struct exchange *x, int error)
     x->addresses_tried++;
     if (x->addresses_tried >= x->endpoint->resolve.n_addresses) {
         x->tried |= 1ULL << (unsigned)(x->endpoint - x->pool->endpoints);
+        upstream_health_report(x->endpoint, x->ticket,
+                               valve_classify(result_of_connecting(x, 0), 0));
         x->endpoint = NULL;
         x->addresses_tried = 0;
     }
@@ -176,9 +180,9 @@ static void set_connect_deadline(struct exchange *x)
 static void connect_next(struct exchange *x)
 {
     for (;;) {
-        int r = x->endpoint != NULL
-                    ? 0
-                    : upstream_pool_pick(x->pool, x->tried, front_random(x->front), &x->endpoint);
+        int r = x->endpoint != NULL ? 0
+                                    : upstream_pool_pick(x->pool, x->tried, front_random(x->front),
+                                                         &x->endpoint, &x->ticket);
         if (r < 0) {
             exchange_finish(x, result_of_connecting(x, r));
             return;
@@ -239,6 +243,9 @@ void exchange_finish(struct exchange *x, enum exchange_result result)
     x->phase = EXCHANGE_ENDED;
     struct request *request = x->request;
     x->transport->close(x, result == EXCHANGE_ANSWERED && x->answer.reusable && x->sent_all);
+    if (x->endpoint != NULL) {
+        upstream_health_report(x->endpoint, x->ticket, valve_classify(result, x->answer.status));
+    }
     unlink_exchange(x);
     body_fini(&x->out);
     bool started = request->answered;

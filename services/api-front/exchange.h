@@ -31,6 +31,7 @@ struct exchange {
     struct front *front;
     struct upstream_pool *pool;
     struct upstream_endpoint *endpoint;
+    uint32_t ticket; // of that endpoint's health
     const struct exchange_transport *transport;
     struct upstream_conn *conn;       // of the plain transport
     struct exchange *next, *previous; // front->exchanges

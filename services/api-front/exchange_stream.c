@@ -9,6 +9,8 @@
 #include "client.h"
 #include "exchange_transport.h"
 #include "front.h"
+#include "upstream_health.h"
+#include "valve_outcome.h"
 
 // "ffffffff\r\n" before a chunk and "\r\n" behind it.
 #define CHUNK_OVERHEAD 16
@@ -184,6 +186,11 @@ void exchange_deliver(struct exchange *x)
 void exchange_release_held(struct exchange *x)
 {
     x->held_since_ms = 0;
+    // A trial is not kept waiting for the end of a long answer.
+    if (x->endpoint->health.state == ENDPOINT_TRIAL) {
+        upstream_health_report(x->endpoint, x->ticket,
+                               valve_classify(EXCHANGE_ANSWERED, x->answer.status));
+    }
     answer_upstream(x->request);
 }
 

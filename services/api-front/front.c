@@ -13,6 +13,7 @@
 #include "exchange.h"
 #include "limits.h"
 #include "listener.h"
+#include "upstream_health.h"
 #include "upstream_pool.h"
 #include "valves.h"
 
@@ -275,6 +276,7 @@ int front_reload(struct service *service, void *state)
         listener_tls_replace(front->listener->tls, pair, front_now_ms(front));
     }
     front->params = params;
+    upstream_health_inherit(fresh->upstreams, front->model_ref->upstreams);
     front_model_put(&front->model_ref);
     front->model_ref = fresh;
     fit_connections(front);

@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "front.h"
 #include "upstream_conn.h"
+#include "upstream_health.h"
 
 // Host of RFC 9110 7.2: the port is left out when it is the scheme's own.
 static void write_host_header(struct upstream_endpoint *endpoint)
@@ -111,6 +112,7 @@ void upstream_set_tick(struct upstream_set *set, uint64_t now_ms)
             }
         }
         counters_upstream_connections(pool->front->valves, pool->config->name, pool->n_open);
+        upstream_health_tick(pool, now_ms);
     }
 }
 
@@ -131,41 +133,80 @@ size_t upstream_choose(const struct upstream_candidate *candidates, size_t n, ui
         if (!candidates[i].usable) {
             continue;
         }
-        if ((rank == first || rank == second) &&
-            (chosen == n || candidates[i].load < candidates[chosen].load)) {
-            chosen = i;
+        bool drawn = rank == first || rank == second;
+        if (drawn && (chosen == n || candidates[i].load < candidates[chosen].load ||
+                      (candidates[i].load == candidates[chosen].load && rank == first))) {
+            chosen = i; // of equals the first drawn, or the last in the list would stand idle
         }
         rank++;
     }
     return chosen;
 }
 
-int upstream_pool_pick(struct upstream_pool *pool, uint64_t tried, uint32_t random,
-                       struct upstream_endpoint **ret_endpoint)
+static bool is_full(const struct upstream_endpoint *endpoint)
 {
-    struct upstream_candidate candidates[UPSTREAM_ENDPOINTS_MAX];
-    bool any_address = false;
-    bool any_untried = false;
+    return endpoint->n_open - endpoint->n_idle >= endpoint->pool->config->max_connections;
+}
+
+static int pick_only(struct upstream_pool *pool, uint64_t tried,
+                     struct upstream_endpoint **ret_endpoint)
+{
+    struct upstream_endpoint *endpoint = &pool->endpoints[0];
+    if (endpoint->resolve.n_addresses == 0 || (tried & 1) != 0 || is_full(endpoint)) {
+        return endpoint->resolve.n_addresses == 0 ? -EADDRNOTAVAIL
+               : (tried & 1) != 0                 ? -EHOSTUNREACH
+                                                  : -EBUSY;
+    }
+    *ret_endpoint = endpoint;
+    return 0;
+}
+
+// Bits of the endpoints that this call may still be sent to.
+static uint64_t reachable(const struct upstream_pool *pool, uint64_t tried, uint64_t now_ms,
+                          bool *ret_any_address)
+{
+    uint64_t untried = 0;
+    uint64_t left_out = 0;
+    *ret_any_address = false;
     for (size_t i = 0; i < pool->n_endpoints; i++) {
-        struct upstream_endpoint *endpoint = &pool->endpoints[i];
-        bool untried = (tried & (1ULL << i)) == 0;
+        const struct upstream_endpoint *endpoint = &pool->endpoints[i];
+        uint64_t bit = 1ULL << i;
         bool address = endpoint->resolve.n_addresses > 0;
-        unsigned busy = endpoint->n_open - endpoint->n_idle;
+        *ret_any_address = *ret_any_address || address;
+        untried |= address && (tried & bit) == 0 ? bit : 0;
+        left_out |= upstream_endpoint_is_left_out(endpoint, now_ms) ? bit : 0;
+    }
+    size_t n_out = (size_t)__builtin_popcountll(left_out);
+    bool panic = endpoint_panics(&pool->config->ejection, pool->n_endpoints, n_out);
+    // Better one that fails than none at all.
+    return panic || (untried & ~left_out) == 0 ? untried : untried & ~left_out;
+}
+
+int upstream_pool_pick(struct upstream_pool *pool, uint64_t tried, uint32_t random,
+                       struct upstream_endpoint **ret_endpoint, uint32_t *ret_ticket)
+{
+    *ret_ticket = 0;
+    if (pool->n_endpoints == 1) {
+        return pick_only(pool, tried, ret_endpoint);
+    }
+    uint64_t now_ms = front_now_ms(pool->front);
+    bool any_address;
+    uint64_t may_be = reachable(pool, tried, now_ms, &any_address);
+    struct upstream_candidate candidates[UPSTREAM_ENDPOINTS_MAX];
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        const struct upstream_endpoint *endpoint = &pool->endpoints[i];
         candidates[i] = (struct upstream_candidate){
-            .usable = untried && address && busy < pool->config->max_connections,
-            .load = busy,
+            .usable = (may_be & (1ULL << i)) != 0 && !is_full(endpoint),
+            .load = endpoint->n_open - endpoint->n_idle,
         };
-        any_address = any_address || address;
-        any_untried = any_untried || (untried && address);
     }
-    size_t chosen = pool->n_endpoints == 1 && candidates[0].usable
-                        ? 0
-                        : upstream_choose(candidates, pool->n_endpoints, random);
-    if (chosen < pool->n_endpoints) {
-        *ret_endpoint = &pool->endpoints[chosen];
-        return 0;
+    size_t chosen = upstream_choose(candidates, pool->n_endpoints, random);
+    if (chosen == pool->n_endpoints) {
+        return !any_address ? -EADDRNOTAVAIL : may_be != 0 ? -EBUSY : -EHOSTUNREACH;
     }
-    return !any_address ? -EADDRNOTAVAIL : any_untried ? -EBUSY : -EHOSTUNREACH;
+    *ret_endpoint = &pool->endpoints[chosen];
+    *ret_ticket = endpoint_enter(&(*ret_endpoint)->health, &pool->config->ejection, now_ms);
+    return 0;
 }
 
 bool upstream_pool_is_crowded(const struct upstream_pool *pool)

@@ -1,8 +1,9 @@
 // The endpoints of the upstreams and their kept connections. One pool an upstream of the model,
 // made with the model and gone with it (config_model_ref); what is in flight keeps both alive.
 //
-// Choice: of two random endpoints the one with fewer connections in use; endpoints
-// that are full or were already tried by this call are left out.
+// Choice: of two random endpoints the one with fewer connections in use; endpoints that are full or
+// were already tried by this call are left out, and so are those that fail (upstream_health.h),
+// unless too many do, or this call has tried all others.
 // Thread: the loop's.
 #ifndef VALVECHAIN_API_FRONT_UPSTREAM_POOL_H
 #define VALVECHAIN_API_FRONT_UPSTREAM_POOL_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "config/model.h"
+#include "endpoint_health.h"
 #include "upstream_resolve.h"
 
 struct front;
@@ -24,6 +26,7 @@ struct upstream_endpoint {
     struct upstream_resolve resolve;
     struct upstream_conn *idle_newest, *idle_oldest;
     unsigned n_idle, n_open; // open: idle, connecting and in use
+    struct endpoint_health health;
 };
 
 struct upstream_pool {
@@ -32,6 +35,7 @@ struct upstream_pool {
     struct upstream_endpoint *endpoints;
     size_t n_endpoints;
     unsigned n_open;
+    bool panic; // as last told
 };
 
 struct upstream_set {
@@ -56,9 +60,9 @@ size_t upstream_choose(const struct upstream_candidate *candidates, size_t n, ui
 #define UPSTREAM_ENDPOINTS_MAX 64 // bits of `tried`
 
 // Picks an endpoint not in the `tried` mask. -EBUSY: all are full; -EADDRNOTAVAIL: no address is
-// known; -EHOSTUNREACH: all were tried.
+// known; -EHOSTUNREACH: all were tried. *ret_ticket is for upstream_health_report().
 int upstream_pool_pick(struct upstream_pool *pool, uint64_t tried, uint32_t random,
-                       struct upstream_endpoint **ret_endpoint);
+                       struct upstream_endpoint **ret_endpoint, uint32_t *ret_ticket);
 // More than half of the connections it may have are in use.
 bool upstream_pool_is_crowded(const struct upstream_pool *pool);
 // A kept connection of the endpoint, the most recently used; NULL: none.

@@ -1,6 +1,7 @@
 // The URL of an upstream (RFC 3986), as far as an upstream may have one.
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -129,4 +130,17 @@ int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
         return parse_unix(url + 5, ret_endpoint, ret_base_path, ret_why);
     *ret_why = strncasecmp(url, "https://", 8) == 0 ? why_https : why_form;
     return -EINVAL;
+}
+
+void config_endpoint_format(const struct config_endpoint *endpoint,
+                            char ret_text[CONFIG_ENDPOINT_TEXT_MAX])
+{
+    if (endpoint->unix_path) {
+        snprintf(ret_text, CONFIG_ENDPOINT_TEXT_MAX, "unix:%s", endpoint->unix_path);
+        return;
+    }
+    bool v6 = strchr(endpoint->host, ':') != NULL;
+    snprintf(ret_text, CONFIG_ENDPOINT_TEXT_MAX, "%s://%s%.255s%s:%u",
+             endpoint->tls ? "https" : "http", v6 ? "[" : "", endpoint->host, v6 ? "]" : "",
+             (unsigned)endpoint->port);
 }

@@ -171,6 +171,9 @@ static const struct config_form form_body = {
 #define CONFIG_OBJECT(object_, key_, field_, child_, help_)                                        \
     {AT(object_, field_), .key = #key_, .type = FIELD_OBJECT, .child = OBJECT_##child_,            \
      .help = (help_)},
+#define CONFIG_PART(object_, key_, field_, child_, help_)                                          \
+    {AT(object_, field_),          .key = #key_,   .type = FIELD_OBJECT, .child = OBJECT_##child_, \
+     .default_text = "its fields", .help = (help_)},
 #define CONFIG_OBJECTS(object_, key_, field_, count, child_, most, help_)                          \
     {AT(object_, field_),                                                                          \
      .key = #key_,                                                                                 \
@@ -240,6 +243,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_override] = "limits.policies[].overrides[]",
         [OBJECT_upstream] = "upstreams[]",
         [OBJECT_breaker] = "upstreams[].breaker",
+        [OBJECT_ejection] = "upstreams[].ejection",
         [OBJECT_route] = "routes[]",
         [OBJECT_fallback] = "routes[].fallbacks[]",
     };

@@ -17,6 +17,7 @@ enum config_object {
     OBJECT_override,
     OBJECT_upstream,
     OBJECT_breaker,
+    OBJECT_ejection,
     OBJECT_route,
     OBJECT_fallback,
     N_OBJECTS

@@ -14,6 +14,7 @@
 
 #include "base/problems.h"
 #include "base/strbuf.h"
+#include "config/model_endpoints.h"
 #include "config/model_limits.h"
 #include "config/params.h"
 
@@ -74,6 +75,7 @@ struct config_upstream {
     uint32_t keepalive_connections;
     uint64_t keepalive_idle_ms, resolve_interval_ms;
     struct config_breaker breaker;
+    struct config_ejection ejection;
 };
 
 struct config_route {
@@ -135,5 +137,9 @@ void config_model_markdown(struct strbuf *out); // for docs/
 // -EINVAL: *ret_why says what is allowed. -ENOMEM.
 int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
                           char **ret_base_path, const char **ret_why);
+// "http://10.0.0.1:8080" or "unix:/run/app.sock"; what is longer is cut.
+#define CONFIG_ENDPOINT_TEXT_MAX 288
+void config_endpoint_format(const struct config_endpoint *endpoint,
+                            char ret_text[CONFIG_ENDPOINT_TEXT_MAX]);
 
 #endif

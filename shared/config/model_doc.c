@@ -65,10 +65,10 @@ static json_t *list_schema(const struct config_field *field, json_t *items)
 
 // Names under "$defs"; the file itself has none.
 static const char *const defs_names[N_OBJECTS] = {
-    [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",       [OBJECT_region] = "region",
-    [OBJECT_policy] = "policy",     [OBJECT_match] = "match",     [OBJECT_override] = "override",
-    [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker", [OBJECT_route] = "route",
-    [OBJECT_fallback] = "fallback",
+    [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",         [OBJECT_region] = "region",
+    [OBJECT_policy] = "policy",     [OBJECT_match] = "match",       [OBJECT_override] = "override",
+    [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker",   [OBJECT_ejection] = "ejection",
+    [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback",
 };
 
 static json_t *object_ref(enum config_object object)
@@ -145,7 +145,8 @@ static json_t *field_schema(const struct config_field *field)
         break;
     }
     set(schema, "description", json_string(field->help));
-    if (field->default_text && strcmp(field->default_text, "unset") != 0)
+    if (field->default_text && field->type != FIELD_OBJECT &&
+        strcmp(field->default_text, "unset") != 0)
         set(schema, "default", default_of(field));
     return schema;
 }
@@ -205,7 +206,7 @@ static void append_default(const struct config_field *field, struct strbuf *out)
         strbuf_printf(out, "`%s`", field->like);
     else if (field->type == FIELD_FLAGS && strcmp(text, field->choices) == 0)
         strbuf_puts(out, "all");
-    else if (!text || strcmp(text, "unset") == 0)
+    else if (!text || field->type == FIELD_OBJECT || strcmp(text, "unset") == 0)
         strbuf_puts(out, "none");
     else
         for (strbuf_puts(out, "`"); *text || (strbuf_puts(out, "`"), 0); text++)

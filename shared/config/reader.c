@@ -389,6 +389,8 @@ static int set_default(const struct config_field *field, void *out)
     if (!cursor)
         return 0;
     switch (field->type) {
+    case FIELD_OBJECT:
+        return config_object_defaults(field->child, (char *)out + field->offset);
     case FIELD_UINT:
         if (strcmp(cursor, "unset") != 0)
             ASSERT(parse_u64(cursor, field->min, field->max, &number) == 0);

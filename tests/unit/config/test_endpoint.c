@@ -106,3 +106,19 @@ Test(endpoint, refusals_say_what_is_allowed)
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         expect_refusal(paths[i], "the path must be plain");
 }
+
+Test(endpoint, is_written_as_it_is_read)
+{
+    const char *const urls[] = {"http://10.0.0.1:8080", "http://[::1]:80", "unix:/run/app.sock"};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct config_endpoint endpoint;
+        char *base_path, text[CONFIG_ENDPOINT_TEXT_MAX];
+        const char *why;
+        cr_assert_eq(config_endpoint_parse(urls[i], &endpoint, &base_path, &why), 0);
+        config_endpoint_format(&endpoint, text);
+        cr_expect_str_eq(text, urls[i]);
+        free(endpoint.host);
+        free(endpoint.unix_path);
+        free(base_path);
+    }
+}

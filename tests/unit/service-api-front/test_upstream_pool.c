@@ -18,6 +18,20 @@ Test(upstream_choose, leaves_the_unusable_out)
     }
 }
 
+Test(upstream_choose, shares_evenly_among_idle_ones)
+{
+    struct upstream_candidate c[3] = {{true, 0}, {true, 0}, {true, 0}};
+    for (size_t n = 2; n <= 3; n++) {
+        unsigned hits[3] = {0};
+        for (uint32_t i = 0; i < 6000; i++) {
+            hits[upstream_choose(c, n, i * 2654435761u)]++;
+        }
+        for (size_t k = 0; k < n; k++) {
+            cr_assert(hits[k] > 5000 / n && hits[k] < 7000 / n, "%zu of %zu: %u", k, n, hits[k]);
+        }
+    }
+}
+
 Test(upstream_choose, prefers_the_lighter_of_two_and_reaches_all_equals)
 {
     struct upstream_candidate c[3] = {{true, 1}, {true, 1}, {true, 7}};
