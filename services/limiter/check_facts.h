@@ -2,15 +2,15 @@
 #ifndef VALVECHAIN_LIMITER_CHECK_FACTS_H
 #define VALVECHAIN_LIMITER_CHECK_FACTS_H
 
+#include "check_wire.h"
 #include "limit/limit.h"
-#include "valvechain/v1/valvechain.pb-c.h"
 
 #define CHECK_COST_MAX 1000000
 #define CHECK_TEXT_MAX 4096 // of any text in a check
 
-// NULL, and texts point into the check; else what is wrong and what is allowed.
+// NULL, and texts point into the message; else what is wrong and what is allowed.
 // `view` knows the tiers; NULL: there are the built-in ones.
-const char *check_facts_read(const struct limit_view *view, const Valvechain__V1__LimitCheck *check,
+const char *check_facts_read(const struct limit_view *view, const struct check_request *check,
                              struct limit_facts *ret_facts);
 
 #endif

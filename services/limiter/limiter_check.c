@@ -6,14 +6,12 @@
 
 #include "base/clock.h"
 #include "base/strbuf.h"
-#include "check_arena.h"
 #include "check_facts.h"
 #include "check_wait.h"
+#include "check_wire.h"
 #include "limit/top.h"
 #include "limiter_metrics.h"
 #include "refund_token.h"
-
-#define VERDICT_MAX 2048 // packed: its token and eight parts with names of 23 bytes
 
 enum { RESULT_ADMITTED, RESULT_DENIED, RESULT_REFUSED, RESULTS };
 static const char *const result_names[RESULTS] = {"admitted", "denied", "refused"};
@@ -30,7 +28,7 @@ struct limiter_check {
     metric_id hits[LIMIT_POLICIES_MAX]; // by index in the view's set
     uint64_t hits_generation;
     struct refund_mint mint;
-    struct check_arena arena;
+    struct check_request requests[LIMITER_BATCH_MAX]; // of the batch being served
 };
 
 static metric_id reg(struct limiter_check *check, enum limiter_metric metric, const char *label)
@@ -113,7 +111,7 @@ static void fill_parts(const struct limiter_check *check, const struct limit_ver
     }
 }
 
-static void fill_verdict(struct limiter_check *check, const Valvechain__V1__LimitCheck *asked,
+static void fill_verdict(struct limiter_check *check, const struct check_request *asked,
                          const struct limit_verdict *verdict, struct verdict_message *message)
 {
     const struct limit_charge *charge = tightest(verdict);
@@ -145,26 +143,26 @@ static bool is_decided_by_network(struct limiter_check *check, const struct limi
                                   struct verdict_message *message)
 {
     enum operator_word word = networks_judge(check->networks, check->operators, &facts->client);
-    struct limit_verdict verdict = {.admitted = word == OPERATOR_ALLOWS,
-                                    .generation = limit_generation(check->view)};
+    bool admitted = word == OPERATOR_ALLOWS;
 
     if (word == OPERATOR_SAYS_NOTHING)
         return false;
-    message->base.policy = text(verdict.admitted ? "allow" : "deny");
-    message->base.admitted = verdict.admitted;
-    count(check, &verdict);
+    message->base.policy = text(admitted ? "allow" : "deny");
+    message->base.admitted = admitted;
+    metric_add(check->service->metrics, check->results[admitted ? RESULT_ADMITTED : RESULT_DENIED],
+               1);
     return true;
 }
 
 struct decision { // of one check
-    uint8_t packed[VERDICT_MAX];
+    uint8_t packed[CHECK_VERDICT_MAX];
     size_t len;
     const char *wrong;       // set when the check was not understood
     struct check_asks waits; // n > 0: it is not decided, the limiter has to ask for these
 };
 
 // Packs the verdict, or says what the check waits for.
-static void decide(struct limiter_check *check, const Valvechain__V1__LimitCheck *asked,
+static void decide(struct limiter_check *check, const struct check_request *asked,
                    const struct limit_grant *grants, size_t n_grants, struct decision *ret_decision)
 {
     struct limit_facts facts;
@@ -189,7 +187,7 @@ static void decide(struct limiter_check *check, const Valvechain__V1__LimitCheck
         count(check, &verdict);
         fill_verdict(check, asked, &verdict, &message);
     }
-    ret_decision->len = valvechain__v1__limit_verdict__pack(&message.base, ret_decision->packed);
+    ret_decision->len = check_wire_put_verdict(&message.base, ret_decision->packed);
 }
 
 static int refuse(struct limiter_check *check, const char *reason)
@@ -199,57 +197,43 @@ static int refuse(struct limiter_check *check, const char *reason)
     return -EINVAL;
 }
 
-// One entry of the repeated field 1.
-static void append_verdict(struct strbuf *reply, const void *packed, size_t len)
+static void append_block(struct strbuf *reply, uint32_t number, const void *bytes, size_t len)
 {
-    uint8_t head[1 + 5] = {1 << 3 | 2}; // field 1, length-delimited
-    size_t n = 1, left = len;
+    uint8_t head[WIRE_TAG_MAX + WIRE_VARINT_MAX];
+    uint8_t *end = wire_put_varint(wire_put_tag(head, number, WIRE_BYTES), len);
 
-    for (; left > 0x7f; left >>= 7)
-        head[n++] = (uint8_t)((left & 0x7f) | 0x80);
-    head[n++] = (uint8_t)left;
-    strbuf_append(reply, head, n);
-    strbuf_append(reply, packed, len);
+    strbuf_append(reply, head, (size_t)(end - head));
+    strbuf_append(reply, bytes, len);
 }
 
 // ---- checks that wait for tokens --------------------------------------------------------------
 
-static bool decide_again(void *arg, const Valvechain__V1__LimitCheck *asked,
+// The message has been read before, so it is one.
+static bool decide_again(void *arg, const void *message, size_t len, size_t index,
                          const struct limit_grant *grants, size_t n_grants, struct strbuf *verdict,
                          struct check_asks *ret_asks)
 {
+    struct check_request asked;
     struct decision decision;
 
-    decide(arg, asked, grants, n_grants, &decision);
+    (void)index;
+    if (!check_wire_read(message, len, &asked))
+        return false;
+    decide(arg, &asked, grants, n_grants, &decision);
     *ret_asks = decision.waits;
     if (decision.waits.n == 0)
         strbuf_append(verdict, decision.packed, decision.len);
     return decision.waits.n > 0;
 }
 
-static bool decide_one_again(void *arg, const void *message, size_t len, size_t index,
-                             const struct limit_grant *grants, size_t n_grants,
-                             struct strbuf *verdict, struct check_asks *ret_asks)
-{
-    struct limiter_check *check = arg;
-    Valvechain__V1__LimitCheck *asked;
-
-    (void)index;
-    check_arena_clear(&check->arena); // it has been unpacked before, so it is one
-    asked = valvechain__v1__limit_check__unpack(&check->arena.allocator, len, message);
-    return asked && decide_again(check, asked, grants, n_grants, verdict, ret_asks);
-}
-
 static bool decide_of_batch_again(void *arg, const void *message, size_t len, size_t index,
                                   const struct limit_grant *grants, size_t n_grants,
                                   struct strbuf *verdict, struct check_asks *ret_asks)
 {
-    struct limiter_check *check = arg;
-    Valvechain__V1__LimitCheckBatch *batch;
+    struct check_text one;
 
-    check_arena_clear(&check->arena);
-    batch = valvechain__v1__limit_check_batch__unpack(&check->arena.allocator, len, message);
-    return batch && decide_again(check, batch->checks[index], grants, n_grants, verdict, ret_asks);
+    return check_wire_find_of_batch(message, len, index, &one) &&
+           decide_again(arg, one.text, one.len, index, grants, n_grants, verdict, ret_asks);
 }
 
 static void answer_one(void *arg, struct bus_call **call, const struct strbuf *verdicts, size_t n)
@@ -271,7 +255,7 @@ static void answer_batch(void *arg, struct bus_call **call, const struct strbuf 
 
     (void)arg;
     for (size_t i = 0; i < n; i++)
-        append_verdict(&all, strbuf_text(&verdicts[i]), verdicts[i].len);
+        append_block(&all, 1, strbuf_text(&verdicts[i]), verdicts[i].len);
     reply = valvechain__v1__limit_verdict_batch__unpack(NULL, all.len,
                                                         (const uint8_t *)strbuf_text(&all));
     bus_call_answer(call, reply ? &reply->base : NULL);
@@ -286,7 +270,7 @@ static struct check_wait *begin_wait(struct limiter_check *check, bool is_batch,
     const struct check_wait_options options = {
         .bus = check->service->bus,
         .desk = check->desk,
-        .decide = is_batch ? decide_of_batch_again : decide_one_again,
+        .decide = is_batch ? decide_of_batch_again : decide_again,
         .answer = is_batch ? answer_batch : answer_one,
         .arg = check,
         .message = bytes,
@@ -303,14 +287,12 @@ static int serve_check(void *arg, const void *bytes, size_t len, struct strbuf *
 {
     struct limiter_check *check = arg;
     struct decision decision;
-    Valvechain__V1__LimitCheck *asked;
+    struct check_request asked;
     struct check_wait *wait;
 
-    check_arena_clear(&check->arena);
-    asked = valvechain__v1__limit_check__unpack(&check->arena.allocator, len, bytes);
-    if (!asked)
+    if (!check_wire_read(bytes, len, &asked))
         return refuse(check, "the message is no LimitCheck");
-    decide(check, asked, NULL, 0, &decision);
+    decide(check, &asked, NULL, 0, &decision);
     if (decision.wrong) {
         bus_refuse(check->service->bus, "%s", decision.wrong);
         return -EINVAL;
@@ -331,23 +313,21 @@ static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *
 {
     struct limiter_check *check = arg;
     struct decision decision;
-    Valvechain__V1__LimitCheckBatch *batch;
     struct check_wait *wait = NULL;
     struct strbuf one = STRBUF_INIT;
+    size_t n = 0;
+    int error = check_wire_read_batch(bytes, len, check->requests, LIMITER_BATCH_MAX, &n);
 
-    check_arena_clear(&check->arena);
-    batch = valvechain__v1__limit_check_batch__unpack(&check->arena.allocator, len, bytes);
-    if (!batch)
-        return refuse(check, "the message is no LimitCheckBatch, or one beyond 1 MiB in memory");
-    if (batch->n_checks > LIMITER_BATCH_MAX)
-        return refuse(check, "a batch has at most 1000 checks");
-    if (check->desk && batch->n_checks > 0) { // any check may wait: verdicts are kept by number
-        wait = begin_wait(check, true, bytes, len, batch->n_checks);
+    if (error < 0)
+        return refuse(check, error == -E2BIG ? "a batch has at most 1000 checks"
+                                             : "the message is no LimitCheckBatch");
+    if (check->desk && n > 0) { // any check may wait: verdicts are kept by number
+        wait = begin_wait(check, true, bytes, len, n);
         if (!wait)
             return refuse(check, "there is no memory to wait for the store");
     }
-    for (size_t i = 0; i < batch->n_checks; i++) {
-        decide(check, batch->checks[i], NULL, 0, &decision);
+    for (size_t i = 0; i < n; i++) {
+        decide(check, &check->requests[i], NULL, 0, &decision);
         strbuf_clear(&one);
         if (wait && decision.waits.n > 0) {
             check_wait_ask(wait, i, &decision.waits);
@@ -355,7 +335,7 @@ static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *
             strbuf_append(&one, decision.packed, decision.len);
             check_wait_put(wait, i, &one);
         } else {
-            append_verdict(reply, decision.packed, decision.len);
+            append_block(reply, 1, decision.packed, decision.len);
         }
     }
     if (wait)
@@ -364,64 +344,49 @@ static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *
     return 0;
 }
 
-static int append_refunded(struct limiter_check *check,
-                           const Valvechain__V1__LimitRefunded *refunded, struct strbuf *reply)
-{
-    size_t len = valvechain__v1__limit_refunded__get_packed_size(refunded);
-    uint8_t *packed = check->arena.allocator.alloc(&check->arena, len);
-
-    if (!packed)
-        return -ENOMEM;
-    strbuf_append(reply, packed, valvechain__v1__limit_refunded__pack(refunded, packed));
-    return 0;
-}
-
 static int serve_refund(void *arg, const void *bytes, size_t len, struct strbuf *reply)
 {
     struct limiter_check *check = arg;
-    Valvechain__V1__LimitRefunded refunded = VALVECHAIN__V1__LIMIT_REFUNDED__INIT;
-    Valvechain__V1__LimitRefund *asked;
+    struct check_text tokens[LIMITER_BATCH_MAX];
+    const char *wrong[LIMITER_BATCH_MAX];
     struct limit_verdict verdict;
-    char *wrong[LIMITER_BATCH_MAX];
+    uint8_t head[WIRE_TAG_MAX + WIRE_VARINT_MAX];
+    size_t n = 0, refused = 0;
+    int error = check_wire_read_refund(bytes, len, tokens, LIMITER_BATCH_MAX, &n);
 
-    check_arena_clear(&check->arena);
-    asked = valvechain__v1__limit_refund__unpack(&check->arena.allocator, len, bytes);
-    if (!asked)
-        return refuse(check, "the message is no LimitRefund");
-    if (asked->n_tokens > LIMITER_BATCH_MAX)
-        return refuse(check, "a refund has at most 1000 tokens");
-    refunded.refused = wrong;
-    for (size_t i = 0; i < asked->n_tokens; i++) {
-        const char *why = refund_token_take(&check->mint, asked->tokens[i].data,
-                                            asked->tokens[i].len, clock_mono_ns(), &verdict);
-
-        if (why) {
-            wrong[refunded.n_refused++] = text(why);
+    if (error < 0)
+        return refuse(check, error == -E2BIG ? "a refund has at most 1000 tokens"
+                                             : "the message is no LimitRefund");
+    for (size_t i = 0; i < n; i++) {
+        wrong[refused] = refund_token_take(&check->mint, tokens[i].text, tokens[i].len,
+                                           clock_mono_ns(), &verdict);
+        if (wrong[refused]) {
+            refused++;
             continue;
         }
         limit_refund(check->view, &verdict);
         check_wait_settle(check->desk, &verdict, check->view, NULL);
-        refunded.refunded++;
     }
-    metric_add(check->service->metrics, check->refunded, refunded.refunded);
-    metric_add(check->service->metrics, check->not_refunded, refunded.n_refused);
-    return append_refunded(check, &refunded, reply);
+    metric_add(check->service->metrics, check->refunded, n - refused);
+    metric_add(check->service->metrics, check->not_refunded, refused);
+    strbuf_append(reply, head, (size_t)(wire_put_number(head, 1, n - refused) - head));
+    for (size_t i = 0; i < refused; i++)
+        append_block(reply, 2, wrong[i], strlen(wrong[i]));
+    return 0;
 }
 
 int limiter_check_create(struct service *service, struct limit_view *view,
                          struct limiter_check **ret_check)
 {
-    struct limiter_check *check = aligned_alloc(16, (sizeof(*check) + 15) / 16 * 16);
+    struct limiter_check *check = calloc(1, sizeof(*check));
     int error;
 
     if (!check)
         return -ENOMEM;
-    memset(check, 0, offsetof(struct limiter_check, arena));
     check->service = service;
     check->view = view;
     check->top = top_of_slot(service->segment, slot_index(service->slot));
     refund_mint_init(&check->mint);
-    check_arena_init(&check->arena);
     for (int i = 0; i < RESULTS; i++)
         check->results[i] = reg(check, METRIC_INDEX_checks, result_names[i]);
     check->refunded = reg(check, METRIC_INDEX_refunds, "refunded");

@@ -43,19 +43,37 @@ void address_from_sockaddr(const struct sockaddr *sa, struct address *ret_addres
     }
 }
 
+// Four numbers of 0 to 255 without leading zeros (which some read as octal), three dots. By far the
+// most frequent form, and each request and each check has one.
+static bool parse_ipv4(const char *text, size_t len, uint8_t bytes[4])
+{
+    const char *end = text + len;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned value = 0, digits = 0;
+        for (; text < end && *text >= '0' && *text <= '9' && digits < 3; text++, digits++)
+            value = value * 10 + (unsigned)(*text - '0');
+        if (digits == 0 || value > 255 || (digits > 1 && text[-(int)digits] == '0'))
+            return false;
+        bytes[i] = (uint8_t)value;
+        if (i < 3 && (text == end || *text++ != '.'))
+            return false;
+    }
+    return text == end;
+}
+
 // The bare address, nothing around it.
 static int parse_plain(const char *text, size_t len, struct address *ret_address)
 {
     char copy[INET6_ADDRSTRLEN];
     uint8_t bytes[16];
+    if (parse_ipv4(text, len, bytes)) {
+        *ret_address = ipv4(bytes);
+        return 0;
+    }
     if (len == 0 || len >= sizeof(copy) || memchr(text, '\0', len))
         return -EINVAL;
     memcpy(copy, text, len);
     copy[len] = '\0';
-    if (inet_pton(AF_INET, copy, bytes) == 1) {
-        *ret_address = ipv4(bytes);
-        return 0;
-    }
     if (inet_pton(AF_INET6, copy, bytes) == 1) {
         *ret_address = ipv6(bytes);
         return 0;
@@ -112,6 +130,11 @@ int address_parse(const char *text, size_t len, struct address *ret_address)
     struct address address;
     const char *plain = text;
     size_t plain_len = len;
+    uint8_t bytes[4];
+    if (parse_ipv4(text, len, bytes)) { // nothing around it
+        *ret_address = ipv4(bytes);
+        return 0;
+    }
     if (strip_around(&plain, &plain_len) < 0 || parse_plain(plain, plain_len, &address) < 0)
         return -EINVAL;
     if (*text == '[' && !memchr(plain, ':', plain_len)) // brackets are for IPv6 (RFC 3986)

@@ -111,7 +111,7 @@ const char *bus_bound_path(const struct bus_bound *bound)
 }
 
 int bus_bound_open(struct bus *bus, int type, const struct bus_endpoint *endpoint,
-                   void (*on_message)(struct bus_socket *, const struct bus_frames *),
+                   void (*on_message)(struct bus_socket *, struct bus_frames *),
                    struct bus_bound **ret_bound)
 {
     struct bus_bound *bound;

@@ -19,8 +19,9 @@
 
 struct bus_frames {
     zmq_msg_t frames[BUS_FRAMES_MAX];
-    size_t n;
-    bool too_many; // the rest was read and dropped
+    size_t sizes[BUS_FRAMES_MAX];
+    size_t n, bytes; // of all together
+    bool too_many;   // the rest was read and dropped
 };
 struct bus_part { // of a message to send
     const void *bytes;
@@ -34,7 +35,7 @@ struct bus_socket {
     void *zmq;
     struct bus *bus;
     bool kicked; // its events have to be looked at again, see bus_socket_kick
-    void (*on_message)(struct bus_socket *socket, const struct bus_frames *frames);
+    void (*on_message)(struct bus_socket *socket, struct bus_frames *frames);
     void (*on_writable)(struct bus_socket *socket); // may be NULL
     struct bus_socket *next;
 };
@@ -82,7 +83,7 @@ struct bus {
 // Opens a socket of `size` bytes (which begins with a struct bus_socket, rest zeroed) and takes it
 // into the loop. -errno.
 int bus_socket_open(struct bus *bus, int type, size_t size,
-                    void (*on_message)(struct bus_socket *, const struct bus_frames *),
+                    void (*on_message)(struct bus_socket *, struct bus_frames *),
                     void **ret_socket);
 // Closes the socket; its memory goes when the loop turns.
 void bus_socket_close(struct bus_socket *socket, int linger_ms);
@@ -90,13 +91,15 @@ void bus_socket_close(struct bus_socket *socket, int linger_ms);
 // edge that announced a message.
 void bus_socket_kick(struct bus_socket *socket);
 int bus_socket_option(struct bus_socket *socket, int option, int value);
-// Never waits: -EAGAIN.
+// Never waits: -EAGAIN. The first `n_moved` frames are sent as they are, and are empty then.
+int bus_send_behind(struct bus_socket *socket, zmq_msg_t *frames, size_t n_moved,
+                    const struct bus_part *parts, size_t n);
 int bus_send(struct bus_socket *socket, const struct bus_part *parts, size_t n);
 void bus_kicked(uv_idle_t *idle); // the callback of bus->kick
 
 // ---- bus_bound.c
 int bus_bound_open(struct bus *bus, int type, const struct bus_endpoint *endpoint,
-                   void (*on_message)(struct bus_socket *, const struct bus_frames *),
+                   void (*on_message)(struct bus_socket *, struct bus_frames *),
                    struct bus_bound **ret_bound);
 void bus_bound_tick(struct bus_bound *bound);                 // NULL: nothing
 void bus_bound_close(struct bus_bound *bound, int linger_ms); // removes the path

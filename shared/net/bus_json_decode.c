@@ -8,10 +8,9 @@
 
 #include "base/strbuf.h"
 #include "net/bus_internal.h"
+#include "net/wire.h"
 
 #define DEPTH_MAX 8
-
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 static int put_message(const ProtobufCMessageDescriptor *type, const json_t *object, unsigned depth,
                        struct strbuf *out, char reason[BUS_REASON_MAX]);
@@ -24,17 +23,14 @@ static int complain(char reason[BUS_REASON_MAX], const char *field, const char *
 
 static void put_varint(struct strbuf *out, uint64_t value)
 {
-    do {
-        unsigned char byte = (unsigned char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+    uint8_t bytes[WIRE_VARINT_MAX];
 
-        strbuf_append(out, &byte, 1);
-        value >>= 7;
-    } while (value > 0);
+    strbuf_append(out, bytes, (size_t)(wire_put_varint(bytes, value) - bytes));
 }
 
-static void put_tag(struct strbuf *out, const ProtobufCFieldDescriptor *field, enum wire wire)
+static void put_tag(struct strbuf *out, const ProtobufCFieldDescriptor *field, enum wire_type type)
 {
-    put_varint(out, (uint64_t)field->id << 3 | wire);
+    put_varint(out, (uint64_t)field->id << 3 | type);
 }
 
 static void put_block(struct strbuf *out, const ProtobufCFieldDescriptor *field, const void *bytes,

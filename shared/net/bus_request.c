@@ -91,17 +91,17 @@ static void ask_answer(struct ask *ask, const char *topic, const void *bytes, si
         protobuf_c_message_free_unpacked(reply, NULL);
 }
 
-static void peer_message(struct bus_socket *socket, const struct bus_frames *frames)
+static void peer_message(struct bus_socket *socket, struct bus_frames *frames)
 {
     struct bus_peer *peer = (struct bus_peer *)socket;
-    zmq_msg_t *frame = (zmq_msg_t *)(uintptr_t)frames->frames; // zmq reads through char *
+    zmq_msg_t *frame = frames->frames;
     char topic[BUS_TOPIC_MAX];
     struct ask *ask;
     uint64_t id;
 
-    if (frames->n != 4 || frames->too_many || zmq_msg_size(&frame[0]) != sizeof(id) ||
-        zmq_msg_size(&frame[1]) != 0 ||
-        bus_topic_decode(zmq_msg_data(&frame[2]), zmq_msg_size(&frame[2]), topic) < 0) {
+    if (frames->n != 4 || frames->too_many || frames->sizes[0] != sizeof(id) ||
+        frames->sizes[1] != 0 ||
+        bus_topic_decode(zmq_msg_data(&frame[2]), frames->sizes[2], topic) < 0) {
         socket->bus->counters.malformed++;
         return;
     }
@@ -110,7 +110,7 @@ static void peer_message(struct bus_socket *socket, const struct bus_frames *fra
     while (ask && ask->id != id)
         ask = ask->next;
     if (ask) // else: later than its deadline
-        ask_answer(ask, topic, zmq_msg_data(&frame[3]), zmq_msg_size(&frame[3]));
+        ask_answer(ask, topic, zmq_msg_data(&frame[3]), frames->sizes[3]);
 }
 
 static int peer_open(struct bus *bus, const struct bus_endpoint *endpoint,

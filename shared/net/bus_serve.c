@@ -10,18 +10,13 @@
 #include "base/clock.h"
 #include "net/bus_internal.h"
 
-static zmq_msg_t *frame_at(const struct bus_frames *frames, size_t index)
-{
-    return (zmq_msg_t *)(uintptr_t)&frames->frames[index]; // zmq reads through non-const pointers
-}
-
 // The envelope ends with the first empty frame; behind it stand topic and message.
 static int envelope_end(const struct bus_frames *frames, size_t *ret_index)
 {
     if (frames->too_many)
         return -EPROTO;
     for (size_t i = 1; i < frames->n; i++) {
-        if (zmq_msg_size(frame_at(frames, i)) != 0)
+        if (frames->sizes[i] != 0)
             continue;
         if (frames->n != i + 3)
             return -EPROTO;
@@ -36,6 +31,7 @@ struct bus_serving {
     struct bus_socket *socket;
     struct bus_part envelope[BUS_FRAMES_MAX]; // up to and with the empty frame
     size_t n_envelope;
+    zmq_msg_t *frames; // the envelope as it came, and the topic behind it; NULL: answered later
     const char *topic;
     bool is_json; // and so will its reply be
 };
@@ -52,12 +48,18 @@ static void bytes_send(const struct bus_serving *serving, const char *topic, con
 {
     struct bus_part parts[BUS_FRAMES_MAX + 2];
     struct bus_counters *counters = &serving->socket->bus->counters;
-    size_t n = serving->n_envelope;
+    size_t n = 0, n_moved = 0;
 
-    memcpy(parts, serving->envelope, n * sizeof(parts[0]));
-    parts[n] = (struct bus_part){topic, strlen(topic)};
-    parts[n + 1] = (struct bus_part){bytes, len};
-    if (bus_send(serving->socket, parts, n + 2) < 0)
+    if (serving->frames) { // they go back as they are, and a topic that did not change with them
+        n_moved = serving->n_envelope + (topic == serving->topic);
+    } else {
+        n = serving->n_envelope;
+        memcpy(parts, serving->envelope, n * sizeof(parts[0]));
+    }
+    if (n_moved <= serving->n_envelope)
+        parts[n++] = (struct bus_part){topic, strlen(topic)};
+    parts[n++] = (struct bus_part){bytes, len};
+    if (bus_send_behind(serving->socket, serving->frames, n_moved, parts, n) < 0)
         counters->dropped++;
     else
         counters->requests_served++;
@@ -163,6 +165,7 @@ struct bus_call *bus_call_keep(struct bus *bus)
         return NULL;
     call->bus = bus;
     call->serving = *serving;
+    call->serving.frames = NULL;
     memcpy(call->topic, serving->topic, strlen(serving->topic) + 1);
     call->serving.topic = call->topic;
     for (size_t i = 0, at = 0; i < serving->n_envelope; i++) {
@@ -286,7 +289,7 @@ static int take_json(struct bus_serving *serving, const ProtobufCMessageDescript
     return 0;
 }
 
-static void server_message(struct bus_socket *socket, const struct bus_frames *frames)
+static void server_message(struct bus_socket *socket, struct bus_frames *frames)
 {
     struct bus *bus = socket->bus;
     struct bus_serving serving = {.socket = socket, .topic = ""};
@@ -300,8 +303,8 @@ static void server_message(struct bus_socket *socket, const struct bus_frames *f
         return;
     }
     for (size_t i = 0; i < frames->n; i++)
-        parts[i] =
-            (struct bus_part){zmq_msg_data(frame_at(frames, i)), zmq_msg_size(frame_at(frames, i))};
+        parts[i] = (struct bus_part){zmq_msg_data(&frames->frames[i]), frames->sizes[i]};
+    serving.frames = frames->frames;
     serving.n_envelope = end + 1;
     memcpy(serving.envelope, parts, serving.n_envelope * sizeof(parts[0]));
     topic_part = &parts[end + 1];

@@ -38,37 +38,33 @@ static int frames_recv(void *zmq, struct bus_frames *ret_frames)
 {
     bool more = true;
 
-    ret_frames->n = 0;
+    ret_frames->n = ret_frames->bytes = 0;
     ret_frames->too_many = false;
     while (more) {
-        zmq_msg_t frame;
+        zmq_msg_t beyond;
+        bool is_beyond = ret_frames->n == BUS_FRAMES_MAX;
+        zmq_msg_t *frame = is_beyond ? &beyond : &ret_frames->frames[ret_frames->n];
+        int size;
 
-        zmq_msg_init(&frame);
-        if (zmq_msg_recv(&frame, zmq, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_init(frame);
+        size = zmq_msg_recv(frame, zmq, ZMQ_DONTWAIT);
+        if (size < 0) {
             int error = errno;
 
-            zmq_msg_close(&frame);
+            zmq_msg_close(frame);
             frames_close(ret_frames);
             return -error;
         }
-        more = zmq_msg_more(&frame);
-        if (ret_frames->n < BUS_FRAMES_MAX) {
-            ret_frames->frames[ret_frames->n++] = frame;
-        } else {
+        more = zmq_msg_more(frame);
+        ret_frames->bytes += (size_t)size;
+        if (is_beyond) {
             ret_frames->too_many = true;
-            zmq_msg_close(&frame);
+            zmq_msg_close(&beyond);
+        } else {
+            ret_frames->sizes[ret_frames->n++] = (size_t)size;
         }
     }
     return 0;
-}
-
-static size_t frames_bytes(const struct bus_frames *frames)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < frames->n; i++)
-        bytes += zmq_msg_size((zmq_msg_t *)(uintptr_t)&frames->frames[i]); // zmq reads only
-    return bytes;
 }
 
 // What is there, but no longer than a turn: timers and other sockets come in between.
@@ -80,7 +76,7 @@ static void socket_drain(struct bus_socket *socket)
     int events;
 
     while (frames_recv(socket->zmq, &frames) == 0) {
-        bytes += frames_bytes(&frames) + MESSAGE_BYTES;
+        bytes += frames.bytes + MESSAGE_BYTES;
         socket->on_message(socket, &frames);
         frames_close(&frames);
         if (bytes < TURN_LOOK_BYTES)
@@ -165,8 +161,7 @@ static int socket_watch(struct bus_socket *socket)
 }
 
 int bus_socket_open(struct bus *bus, int type, size_t size,
-                    void (*on_message)(struct bus_socket *, const struct bus_frames *),
-                    void **ret_socket)
+                    void (*on_message)(struct bus_socket *, struct bus_frames *), void **ret_socket)
 {
     struct bus_socket *socket;
     int error;
@@ -214,10 +209,17 @@ void bus_socket_close(struct bus_socket *socket, int linger_ms)
     socket->zmq = NULL;
 }
 
-int bus_send(struct bus_socket *socket, const struct bus_part *parts, size_t n)
+int bus_send_behind(struct bus_socket *socket, zmq_msg_t *frames, size_t n_moved,
+                    const struct bus_part *parts, size_t n)
 {
     int error = 0;
 
+    for (size_t i = 0; i < n_moved && !error; i++) {
+        int more = i + 1 < n_moved + n ? ZMQ_SNDMORE : 0;
+
+        if (zmq_msg_send(&frames[i], socket->zmq, ZMQ_DONTWAIT | more) < 0)
+            error = -errno;
+    }
     for (size_t i = 0; i < n && !error; i++) {
         int more = i + 1 < n ? ZMQ_SNDMORE : 0;
 
@@ -226,4 +228,9 @@ int bus_send(struct bus_socket *socket, const struct bus_part *parts, size_t n)
     }
     bus_socket_kick(socket);
     return error;
+}
+
+int bus_send(struct bus_socket *socket, const struct bus_part *parts, size_t n)
+{
+    return bus_send_behind(socket, NULL, 0, parts, n);
 }

@@ -23,17 +23,17 @@ struct bus_subscription {
     struct bus_subscription *next;
 };
 
-static void subscription_message(struct bus_socket *socket, const struct bus_frames *frames)
+static void subscription_message(struct bus_socket *socket, struct bus_frames *frames)
 {
     struct bus_subscription *subscription = (struct bus_subscription *)socket;
     struct bus_counters *counters = &socket->bus->counters;
-    zmq_msg_t *frame = (zmq_msg_t *)(uintptr_t)frames->frames; // zmq reads through char *
+    zmq_msg_t *frame = frames->frames;
     char topic[BUS_TOPIC_MAX];
     ProtobufCMessage *message;
 
     if (frames->n != 2 || frames->too_many ||
-        bus_topic_decode(zmq_msg_data(&frame[0]), zmq_msg_size(&frame[0]), topic) < 0 ||
-        bus_message_decode(topic, zmq_msg_data(&frame[1]), zmq_msg_size(&frame[1]), &message) < 0) {
+        bus_topic_decode(zmq_msg_data(&frame[0]), frames->sizes[0], topic) < 0 ||
+        bus_message_decode(topic, zmq_msg_data(&frame[1]), frames->sizes[1], &message) < 0) {
         counters->malformed++;
         return;
     }

@@ -4,17 +4,23 @@
 #include "check_facts.h"
 #include "config/model.h"
 
-static Valvechain__V1__LimitCheck check_of(const char *client, const char *path)
+static struct check_text text_of(const char *text)
 {
-    Valvechain__V1__LimitCheck check = VALVECHAIN__V1__LIMIT_CHECK__INIT;
-    check.client = (char *)(uintptr_t)client;
-    check.path = (char *)(uintptr_t)path;
+    return (struct check_text){text, strlen(text)};
+}
+
+static struct check_request check_of(const char *client, const char *path)
+{
+    struct check_request check;
+    cr_assert(check_wire_read("", 0, &check));
+    check.client = text_of(client);
+    check.path = text_of(path);
     return check;
 }
 
 Test(check_facts, what_is_left_out_has_its_default)
 {
-    Valvechain__V1__LimitCheck check = check_of("192.0.2.7", "");
+    struct check_request check = check_of("192.0.2.7", "");
     struct limit_facts facts;
     cr_assert_null(check_facts_read(NULL, &check, &facts));
     cr_expect_eq(facts.client.family, 4);
@@ -28,11 +34,11 @@ Test(check_facts, what_is_left_out_has_its_default)
 
 Test(check_facts, a_named_tier_is_believed_and_a_peek_costs_nothing)
 {
-    Valvechain__V1__LimitCheck check = check_of("2001:db8::1", "/a");
+    struct check_request check = check_of("2001:db8::1", "/a");
     struct limit_facts facts;
-    check.tier = (char[]){"premium"};
-    check.region = (char[]){"asia"};
-    check.method = (char[]){"DELETE"};
+    check.tier = text_of("premium");
+    check.region = text_of("asia");
+    check.method = text_of("DELETE");
     check.cost = CHECK_COST_MAX;
     cr_assert_null(check_facts_read(NULL, &check, &facts));
     cr_expect(facts.tier_verified);
@@ -47,15 +53,17 @@ Test(check_facts, a_named_tier_is_believed_and_a_peek_costs_nothing)
 
 Test(check_facts, paths_that_lead_elsewhere_are_refused)
 {
-    static const char *const good[] = {"/", "/a", "/a/", "/a/.b", "/a/..b", "/a.", "/a b\xc3\xa4"};
-    static const char *const bad[] = {"a", "//a", "/a//", "/.", "/./a", "/a/..", "/../a", "/a/."};
+    static const char *const good[] = {"/",      "/a",  "/a/",  "/a/.b",
+                                       "/a/..b", "/a.", "/...", "/a b\xc3\xa4"};
+    static const char *const bad[] = {"a",    "//",    "//a",   "/a//", "/.",
+                                      "/./a", "/a/..", "/../a", "/a/.", "/a//b"};
     struct limit_facts facts;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        Valvechain__V1__LimitCheck check = check_of("192.0.2.7", good[i]);
+        struct check_request check = check_of("192.0.2.7", good[i]);
         cr_expect_null(check_facts_read(NULL, &check, &facts), "%s", good[i]);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        Valvechain__V1__LimitCheck check = check_of("192.0.2.7", bad[i]);
+        struct check_request check = check_of("192.0.2.7", bad[i]);
         cr_expect_not_null(check_facts_read(NULL, &check, &facts), "%s", bad[i]);
     }
 }
