@@ -221,6 +221,7 @@ static void resolve_token(struct request *request, const struct http_header *hea
     memcpy(identity->subject_text, claims.subject, sizeof(identity->subject_text));
     identity->subject_len = strlen(identity->subject_text);
     identity->subject = identity->subject_len > 0 ? identity->subject_text : NULL;
+    identity->scopes = claims.scopes;
     if (claims.tier[0] != '\0')
         take_tier(request, claims.tier, strlen(claims.tier));
     if (claims.region[0] != '\0')

@@ -16,6 +16,7 @@
 #include "limits.h"
 #include "listener.h"
 #include "operations.h"
+#include "permits.h"
 #include "request_check.h"
 #include "request_life.h"
 #include "target.h"
@@ -271,7 +272,9 @@ static bool check(struct request *request, const char *url, const char *method, 
 static void walk_from_valve(struct request *request)
 {
     request->body_kept = false;
-    if (valve_enter(request) == STEP_NEXT) {
+    if (request->permits_ask != NULL) {
+        permits_body(request);
+    } else if (valve_enter(request) == STEP_NEXT) {
         exchange_start(request);
         request_pump(request);
     }
@@ -306,7 +309,8 @@ static enum step answer_asterisk(struct request *request)
 // What stands here may run twice: a step that waits is taken up again by request_go_on().
 static void walk_from_check(struct request *request)
 {
-    if (check_answer(request) != STEP_NEXT || system_answer(request) == STEP_ANSWERED) {
+    if (check_answer(request) != STEP_NEXT || permits_answer(request) != STEP_NEXT ||
+        system_answer(request) == STEP_ANSWERED) {
         return;
     }
     route_look(request);
@@ -537,6 +541,9 @@ void request_end(struct request *request, bool clean)
     }
     if (request->operations_ask != NULL) {
         operations_cancel(request->operations_ask);
+    }
+    if (request->permits_ask != NULL) {
+        permits_cancel(request->permits_ask);
     }
     listener_remove_ready(request->client->listener, request);
     if (request->stage == REQUEST_HEADER) {

@@ -29,6 +29,7 @@ struct client;   // client.h: one accepted connection
 struct exchange; // exchange.h: the call to the upstream
 struct handover; // handover.h: the fallback `queue`
 struct operations_ask;
+struct permits_ask;
 struct route_counters;
 
 #define SUBJECT_MAX 128 // a longer subject is replaced by its hash: it is only ever a key
@@ -54,6 +55,7 @@ struct identity {
     uint32_t tier;      // index, see limit_tier_name
     bool tier_verified; // from a verified token or a peer trusted for claims
     uint32_t region;    // enum limit_region
+    unsigned scopes;    // of a verified token, enum token_scope
     bool token_refused; // a token was there and did not verify
 };
 
@@ -116,6 +118,7 @@ struct request {
     struct exchange *exchange;
     struct handover *handover;             // NULL: none is under way, as the next
     struct operations_ask *operations_ask; // operations.h
+    struct permits_ask *permits_ask;       // permits.h
     bool body_passed; // some of the body that is not in `body` was given to the exchange
 
     // The answer.

@@ -267,6 +267,31 @@ static const char *text_claim(const json_t *claims, const char *paths)
     return "";
 }
 
+static unsigned scope_bit(const char *word, size_t len)
+{
+    static const char *const words[] = {"valvechain:admin", "valvechain:permits"};
+    for (unsigned i = 0; i < 2; i++)
+        if (strlen(words[i]) == len && memcmp(words[i], word, len) == 0)
+            return 1u << i;
+    return 0;
+}
+
+static unsigned scopes_in(const json_t *claim)
+{
+    unsigned scopes = 0;
+    const char *text = json_is_string(claim) ? json_string_value(claim) : "";
+    for (size_t len; *text != '\0'; text += len + (text[len] != '\0')) {
+        len = strcspn(text, " ");
+        scopes |= scope_bit(text, len);
+    }
+    for (size_t i = 0; i < json_array_size(claim); i++) {
+        const json_t *item = json_array_get(claim, i);
+        if (json_is_string(item))
+            scopes |= scope_bit(json_string_value(item), json_string_length(item));
+    }
+    return scopes;
+}
+
 static void fill_claims(const struct token_verifier *verifier, const json_t *json,
                         struct token_claims *claims)
 {
@@ -280,6 +305,8 @@ static void fill_claims(const struct token_verifier *verifier, const json_t *jso
         (void)crypto_generichash(hash, sizeof(hash), (const uint8_t *)subject, len, NULL, 0);
         (void)sodium_bin2hex(claims->subject, sizeof(claims->subject), hash, sizeof(hash));
     }
+    claims->scopes =
+        scopes_in(json_object_get(json, "scope")) | scopes_in(json_object_get(json, "scp"));
     const char *tier = text_claim(json, verifier->tier_claim);
     const char *region = text_claim(json, verifier->region_claim);
     if (strlen(tier) < sizeof(claims->tier)) // a longer one names no tier

@@ -33,10 +33,18 @@ enum token_result {
 };
 extern const char *const token_result_names[TOKEN_RESULTS]; // "verified", "bad_signature", ...
 
+// Scopes of ours (RFC 8693 4.2: `scope` is a text with blanks between; a list is taken, too, and
+// the claim `scp` of some issuers).
+enum token_scope {
+    TOKEN_SCOPE_ADMIN = 1u << 0,   // valvechain:admin
+    TOKEN_SCOPE_PERMITS = 1u << 1, // valvechain:permits
+};
+
 struct token_claims {
     char subject[SUBJECT_MAX]; // "" for none; a longer one as the hash of it
     char tier[LIMIT_NAME_MAX]; // "" for none; as the token says it, not yet judged
     char region[16];
+    unsigned scopes; // enum token_scope
 };
 
 struct token_options {

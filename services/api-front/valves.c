@@ -17,7 +17,8 @@
 
 // What a reload makes anew, all of it or nothing.
 struct settings {
-    struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow, near;
+    struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow, permits_allow,
+        near;
     struct token_verifier *tokens;
     const char *tokens_off_reason;
     struct region_map *regions;
@@ -30,6 +31,7 @@ static void settings_fini(struct settings *settings)
     cidr_list_fini(&settings->trusted_claims);
     cidr_list_fini(&settings->system_allow);
     cidr_list_fini(&settings->check_allow);
+    cidr_list_fini(&settings->permits_allow);
     cidr_list_fini(&settings->near);
     token_verifier_destroy(&settings->tokens);
     region_map_destroy(&settings->regions);
@@ -109,6 +111,7 @@ static int settings_build(const struct front_params *params, const struct config
     parse_list("TRUSTED_CLAIMS", claims, &settings->trusted_claims, problems);
     parse_list("SYSTEM_ALLOW", params->system_allow, &settings->system_allow, problems);
     parse_list("CHECK_ALLOW", params->check_allow, &settings->check_allow, problems);
+    parse_list("PERMITS_ALLOW", params->permits_allow, &settings->permits_allow, problems);
     parse_list("loopback,private", "loopback,private", &settings->near, problems);
     build_tokens(params, settings, problems);
     if (ratelimit_styles_parse(params->ratelimit_headers, &settings->ratelimit_styles, &why) != 0)
@@ -137,6 +140,7 @@ static void check_endpoints(void *const *params, const struct config_model *mode
         {"RATE_LIMIT_STATS_ENDPOINT", front->limit_stats_path},
         {"CIRCUIT_BREAKER_STATS_ENDPOINT", front->breaker_stats_path},
         {"OPERATIONS_ENDPOINT", front->operations_path},
+        {"PERMITS_ENDPOINT", front->permits_path},
         {"LIVENESS_ENDPOINT", front->live_path},
         {"READINESS_ENDPOINT", front->ready_path},
         {"CHECK_ENDPOINT", front->check_path}, // the last one: it takes what is below it, too
@@ -197,6 +201,7 @@ static void settings_apply(struct valves *valves, const struct settings *setting
         .trusted_claims = valves->trusted_claims,
         .system_allow = valves->system_allow,
         .check_allow = valves->check_allow,
+        .permits_allow = valves->permits_allow,
         .near = valves->near,
         .tokens = valves->tokens,
         .regions = valves->regions,
@@ -206,6 +211,7 @@ static void settings_apply(struct valves *valves, const struct settings *setting
     valves->trusted_claims = settings->trusted_claims;
     valves->system_allow = settings->system_allow;
     valves->check_allow = settings->check_allow;
+    valves->permits_allow = settings->permits_allow;
     valves->near = settings->near;
     valves->tokens = settings->tokens;
     valves->regions = settings->regions;
@@ -365,6 +371,7 @@ void valves_destroy(struct valves **valves)
         .trusted_claims = v->trusted_claims,
         .system_allow = v->system_allow,
         .check_allow = v->check_allow,
+        .permits_allow = v->permits_allow,
         .near = v->near,
         .tokens = v->tokens,
         .regions = v->regions,

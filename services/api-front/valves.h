@@ -24,7 +24,7 @@ struct valves {
     struct breaker_view *breakers;
     struct token_verifier *tokens; // NULL: JWT identity is off
     const char *tokens_off_reason; // a sentence for health and log; NULL: on
-    struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow;
+    struct cidr_list trusted_proxies, trusted_claims, system_allow, check_allow, permits_allow;
     struct region_map *regions;     // regions.h
     uint32_t ratelimit_styles;      // RATE_LIMIT_HEADERS, enum ratelimit_style
     struct cidr_list near;          // loopback and private: where a forgotten proxy would be

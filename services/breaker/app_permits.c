@@ -147,21 +147,22 @@ static int acquire(struct app_permits *permits, const Valvechain__V1__BreakerAcq
     return reply_append(&answer.message.base, reply);
 }
 
+// `breaker` negative: of whichever breaker.
 static const char *report_one(struct app_permits *permits,
-                              const Valvechain__V1__BreakerOutcome *told, uint64_t now_ns)
+                              const Valvechain__V1__BreakerOutcome *told, int breaker,
+                              uint64_t now_ns)
 {
-    static const char *const names[] = {"success", "failure", "timeout", "ignored"};
     struct lease *lease = find(permits, told->permit);
-    size_t outcome = 0;
-    while (outcome < 4 && strcmp(names[outcome], told->outcome) != 0)
-        outcome++;
-    if (outcome == 4)
+    enum breaker_outcome outcome;
+    if (!breaker_outcome_of(told->outcome, &outcome))
         return "outcome must be success, failure, timeout or ignored";
     if (lease == NULL)
         return "no such permit: it was reported, or its lease is over";
+    if (breaker >= 0 && lease->permit.breaker != (uint32_t)breaker)
+        return "no permit of this breaker";
     if (told->duration_ms > 0 && told->duration_ms < now_ns / NS_PER_MS)
         lease->permit.start_ns = now_ns - told->duration_ms * NS_PER_MS;
-    end(permits, lease, (enum breaker_outcome)outcome, now_ns);
+    end(permits, lease, outcome, now_ns);
     return NULL;
 }
 
@@ -175,9 +176,14 @@ static int report(struct app_permits *permits, const Valvechain__V1__BreakerRepo
         bus_refuse(permits->service->bus, "a report has 1 to 100 outcomes");
         return -EINVAL;
     }
+    int breaker = told->breaker[0] != '\0' ? breaker_find(permits->view, told->breaker) : -1;
+    if (told->breaker[0] != '\0' && breaker < 0) {
+        bus_refuse(permits->service->bus, "no breaker '%.40s'", told->breaker);
+        return -EINVAL;
+    }
     answer.refused = refused;
     for (size_t i = 0; i < told->n_outcomes; i++) {
-        const char *wrong = report_one(permits, told->outcomes[i], now_ns);
+        const char *wrong = report_one(permits, told->outcomes[i], breaker, now_ns);
         if (wrong != NULL)
             refused[answer.n_refused++] = reply_text(wrong);
         else

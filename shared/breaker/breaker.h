@@ -28,6 +28,8 @@ enum breaker_outcome {
     BREAKER_TIMEOUT,
     BREAKER_IGNORED, // not counted; a probe's permit goes back and another call may probe
 };
+// "success", "failure", "timeout", "ignored". False: none of these.
+bool breaker_outcome_of(const char *word, enum breaker_outcome *ret_outcome);
 
 enum breaker_grant {
     BREAKER_GRANTED,

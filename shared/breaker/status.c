@@ -11,6 +11,18 @@ const char *const breaker_state_names[BREAKER_STATES] = {
 const char *const breaker_rule_names[BREAKER_RULES] = {
     "", "error-rate", "slow-rate", "consecutive", "probes", "probes-expired", "command"};
 
+bool breaker_outcome_of(const char *word, enum breaker_outcome *ret_outcome)
+{
+    static const char *const names[] = {"success", "failure", "timeout", "ignored"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(names[i], word) == 0) {
+            *ret_outcome = (enum breaker_outcome)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_totals(const struct breaker_line *line, struct breaker_status *status)
 {
     const struct {

@@ -12,6 +12,10 @@
 
 #include "valvechain/v1/valvechain.pb-c.h"
 
+#define BUS_REASON_MAX 200 // of a refusal
+// What a process refuses a request with that has nobody to serve it.
+#define BUS_NOT_SERVED "this process does not serve this topic"
+
 struct bus;
 struct bus_options {
     const char *socket_dir; // exists, ours
@@ -94,5 +98,9 @@ const ProtobufCMessageDescriptor *bus_topic_type(const char *topic);
 // The message as JSON text, any type, by its descriptor (for valvectl tap): names as in the .proto,
 // 64-bit numbers as JSON numbers, NaN and infinities as null, absent messages left out.
 void bus_message_json(const ProtobufCMessage *message, struct strbuf *out);
+// And back. -EPROTO with what is wrong and what is allowed; -ENOMEM. Ownership:
+// protobuf_c_message_free_unpacked().
+int bus_message_from_json(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                          char ret_reason[BUS_REASON_MAX], ProtobufCMessage **ret_message);
 
 #endif

@@ -14,8 +14,7 @@
 #define BUS_FRAMES_MAX 8
 #define BUS_LINGER_MS  100
 #define BUS_TICK_MS    1000
-#define BUS_REASON_MAX 200 // of a refusal
-#define BUS_ROWS_MAX   16  // topics served on their bytes
+#define BUS_ROWS_MAX   16 // topics served on their bytes
 
 struct bus_frames {
     zmq_msg_t frames[BUS_FRAMES_MAX];

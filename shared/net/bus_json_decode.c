@@ -211,3 +211,17 @@ int bus_json_decode(const ProtobufCMessageDescriptor *type, const void *bytes, s
     json_decref(root);
     return error < 0 || strbuf_ok(out) ? error : -ENOMEM;
 }
+
+int bus_message_from_json(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                          char ret_reason[BUS_REASON_MAX], ProtobufCMessage **ret_message)
+{
+    struct strbuf encoded = STRBUF_INIT;
+    int error = bus_json_decode(type, bytes, len, &encoded, ret_reason);
+
+    if (!error)
+        error = bus_type_decode(type, strbuf_text(&encoded), encoded.len, ret_message);
+    if (error == -EPROTO && ret_reason[0] == '\0')
+        (void)snprintf(ret_reason, BUS_REASON_MAX, "it is no %s", type->short_name);
+    strbuf_fini(&encoded);
+    return error;
+}

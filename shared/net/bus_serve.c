@@ -123,7 +123,7 @@ static void answer_ping(const struct bus_serving *serving)
 
 static const char *reason_of(const struct bus *bus)
 {
-    return bus->reason[0] ? bus->reason : "this process does not serve this topic";
+    return bus->reason[0] ? bus->reason : BUS_NOT_SERVED;
 }
 
 static void serve_one(const struct bus_serving *serving, const ProtobufCMessage *message)

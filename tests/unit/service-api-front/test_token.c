@@ -367,3 +367,24 @@ Test(token, bearer_only)
     cr_expect_not(token_from_authorization("Bearer", 6, &token, &len));
     cr_expect_not(token_from_authorization("", 0, &token, &len));
 }
+
+static void expect_scopes(const char *claims, unsigned expected)
+{
+    struct token_options opts = options();
+    struct token_claims told;
+    char *token = make(JWT_ALG_HS256, SECRET, claims);
+    cr_assert_eq(verify_at(&opts, token, NOW, &told), TOKEN_VERIFIED);
+    cr_expect_eq(told.scopes, expected, "%s: %u", claims, told.scopes);
+    free(token);
+}
+
+Test(token, scopes_are_whole_words)
+{
+    expect_scopes("{\"sub\":\"a\"}", 0);
+    expect_scopes("{\"scope\":\"openid valvechain:admin\"}", TOKEN_SCOPE_ADMIN);
+    expect_scopes("{\"scope\":\"valvechain:permits  valvechain:admin \"}",
+                  TOKEN_SCOPE_ADMIN | TOKEN_SCOPE_PERMITS);
+    expect_scopes("{\"scp\":[\"valvechain:permits\",7,\"x\"]}", TOKEN_SCOPE_PERMITS);
+    expect_scopes("{\"scope\":\"valvechain:adminx xvalvechain:permits valvechain:\"}", 0);
+    expect_scopes("{\"scope\":{\"valvechain:admin\":true}}", 0);
+}
