@@ -5,6 +5,7 @@
 #include "limit/top.h"
 #include "request.h"
 #include "system.h"
+#include "token.h"
 
 #define TOP_SHOWN 20
 
@@ -37,19 +38,10 @@ void system_limit_add_figures(struct valves *valves, json_t *policies)
     metric_reading_destroy(&reading);
 }
 
-// Names are for who sits at the machine.
-static bool is_loopback(const struct address *address)
-{
-    static const struct address six = {.family = 6, .bytes = {[15] = 1}};
-    if (address->family == 4)
-        return address->bytes[0] == 127;
-    return memcmp(address, &six, sizeof(six)) == 0;
-}
-
 json_t *system_limit_top(const struct request *request)
 {
     const struct valves *valves = request->valves;
-    bool named = is_loopback(&request->identity.client) && request->identity.api_key == NULL;
+    bool named = (request->identity.scopes & TOKEN_SCOPE_ADMIN) != 0; // names are personal data
     struct top_key keys[TOP_SHOWN];
     uint64_t within_ns = valves_limits_params(valves)->top_time_ms * NS_PER_MS;
     uint64_t now_ns = clock_mono_ns();

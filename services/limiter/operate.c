@@ -16,9 +16,8 @@
 #include "limiter_metrics.h"
 #include "valvechain/v1/valvechain.pb-c.h"
 
-#define FOR_MAX_MS  (UINT64_C(366) * 86400 * 1000)
-#define WHAT_MAX    256
-#define SINGLE_KEYS (LIMIT_KEY_CLIENT | LIMIT_KEY_SUBJECT | LIMIT_KEY_API_KEY)
+#define FOR_MAX_MS (UINT64_C(366) * 86400 * 1000)
+#define WHAT_MAX   256
 
 enum change { CHANGE_RESET, CHANGE_SET, CHANGE_NETWORK, CHANGE_REFUSED, CHANGES };
 static const char *const change_names[CHANGES] = {"reset", "set", "network", "refused"};
@@ -165,7 +164,7 @@ static void ending_due(uv_timer_t *timer)
 // ---- limit.reset, limit.set -----------------------------------------------------------------
 
 static int reset_all(struct operate *operate, const Valvechain__V1__LimitChange *change,
-                     const struct key_facts *key, unsigned *ret_n)
+                     const struct limit_key *key, unsigned *ret_n)
 {
     const struct limit_policy *policy;
 
@@ -173,7 +172,7 @@ static int reset_all(struct operate *operate, const Valvechain__V1__LimitChange 
         int error;
 
         if ((change->policy[0] && strcmp(change->policy, policy->name) != 0) ||
-            !key_facts_fit(key, policy))
+            !limit_key_fits(key, policy))
             continue;
         error = key_state_reset(operate->view, i, key);
         if (error < 0)
@@ -187,7 +186,7 @@ static int reset_all(struct operate *operate, const Valvechain__V1__LimitChange 
 }
 
 static int reset(struct operate *operate, const Valvechain__V1__LimitChange *change,
-                 const struct key_facts *key, struct strbuf *reply)
+                 const struct limit_key *key, struct strbuf *reply)
 {
     char what[WHAT_MAX];
     unsigned n = 0;
@@ -206,33 +205,22 @@ static int reset(struct operate *operate, const Valvechain__V1__LimitChange *cha
     return done(operate, CHANGE_RESET, what, change->who, change->why, reply);
 }
 
-static bool is_same_key(const struct limit_override *a, const struct limit_override *b)
-{
-    return a->parts == b->parts && strcmp(a->text, b->text) == 0 &&
-           memcmp(&a->client, &b->client, sizeof(a->client)) == 0;
-}
-
 static int make_override(struct operate *operate, const Valvechain__V1__LimitChange *change,
-                         const struct key_facts *key, const struct limit_policy *policy,
+                         const struct limit_key *key, const struct limit_policy *policy,
                          struct operator_override *ret_override)
 {
     struct operator_override override = {.until_ns = clock_mono_ns() + change->for_ms * NS_PER_MS};
-    const char *text = key->facts.subject ? key->facts.subject : key->facts.api_key;
 
-    if (!key_facts_fit(key, policy) || (key->parts & SINGLE_KEYS) != key->parts ||
-        (key->parts & (key->parts - 1)) != 0)
-        return refuse(operate, "%s does not count by such a key alone", policy->name);
-    if (text && strlen(text) >= LIMIT_KEY_TEXT_MAX)
-        return refuse(operate, "such a key has at most %d bytes", LIMIT_KEY_TEXT_MAX - 1);
-    override.key.limit = change->unlimited ? UINT64_MAX : change->limit;
-    if (!policy_can_count(policy, override.key.limit))
+    if (!limit_key_fits(key, policy))
+        return refuse(operate, "%s does not count by such a key; it takes all parts of its key",
+                      policy->name);
+    override.limit = change->unlimited ? UINT64_MAX : change->limit;
+    if (!policy_can_count(policy, override.limit))
         return refuse(operate,
                       "the cells of %s count up to %" PRIu64 "; limit_max in the "
                       "configuration file makes room for more",
                       policy->name, key_state_limit_max(policy));
-    override.key.parts = key->parts;
-    override.key.client = key->facts.client;
-    (void)snprintf(override.key.text, sizeof(override.key.text), "%s", text ? text : "");
+    override.key = *key;
     memcpy(override.policy, policy->name, sizeof(override.policy));
     (void)snprintf(override.who, sizeof(override.who), "%s", change->who);
     (void)snprintf(override.why, sizeof(override.why), "%s", change->why);
@@ -245,7 +233,7 @@ static bool remove_override(struct operator_book *book, const struct operator_ov
 {
     for (uint32_t i = 0; i < book->n_overrides; i++) {
         if (strcmp(book->overrides[i].policy, override->policy) == 0 &&
-            is_same_key(&book->overrides[i].key, &override->key)) {
+            limit_key_is_same(&book->overrides[i].key, &override->key)) {
             book->overrides[i] = book->overrides[--book->n_overrides];
             return true;
         }
@@ -270,10 +258,11 @@ static int take_over(struct operate *operate)
 }
 
 static int set(struct operate *operate, const Valvechain__V1__LimitChange *change,
-               const struct key_facts *key, struct strbuf *reply)
+               const struct limit_key *key, struct strbuf *reply)
 {
     char what[WHAT_MAX], name[TOP_NAME_MAX];
     struct operator_override override;
+    struct limit_facts facts;
     const struct limit_policy *policy;
     uint32_t index;
     int error = find_policy(operate, change->policy, &index);
@@ -294,7 +283,8 @@ static int set(struct operate *operate, const Valvechain__V1__LimitChange *chang
         return refuse(operate, "there are %d of these already", OPERATOR_OVERRIDES_MAX);
     if (!change->end)
         operate->next.overrides[operate->next.n_overrides++] = override;
-    top_key_name(operate->view, policy, &key->facts, name);
+    limit_key_facts(key, &facts);
+    top_key_name(operate->view, policy, &facts, name);
     if (change->end)
         (void)snprintf(what, sizeof(what), "%s %s has the policy's limit again", policy->name,
                        name);
@@ -312,14 +302,14 @@ static int serve_change(struct operate *operate, const void *bytes, size_t len,
                         struct strbuf *reply, bool is_set)
 {
     Valvechain__V1__LimitChange *change = valvechain__v1__limit_change__unpack(NULL, len, bytes);
-    struct key_facts key;
+    struct limit_key key;
     const char *wrong;
     int error;
 
     if (!change)
         return refuse(operate, "the message is no LimitChange");
     error = check_author(operate, change->who, change->why);
-    wrong = error < 0 ? NULL : key_facts_read(change->key, &key);
+    wrong = error < 0 ? NULL : limit_key_read(change->key, &key);
     if (wrong)
         error = refuse(operate, "%s", wrong);
     if (!error)
@@ -420,24 +410,29 @@ static int serve_network(void *arg, const void *bytes, size_t len, struct strbuf
 
 // ---- into the policies ----------------------------------------------------------------------
 
-// In place of the file's own for the same key. False: the set has no room, no such policy, or one
-// that cannot count so far.
+// In place of the file's own for the same key, which counts again at its end. False: the set has
+// no room, no such policy, or one that cannot count so far or counts by something else by now.
 static bool add_override(struct limit_policy_set *set, const struct operator_override *override)
 {
-    struct limit_override key = override->key;
+    struct limit_override own = {
+        .key = override->key, .limit = override->limit, .until_ns = override->until_ns};
     uint32_t i = 0, at = 0;
 
     while (i < set->n && strcmp(set->policies[i].name, override->policy) != 0)
         i++;
-    if (i == set->n || !policy_can_count(&set->policies[i], key.limit))
+    if (i == set->n || !policy_can_count(&set->policies[i], own.limit) ||
+        !limit_key_fits(&own.key, &set->policies[i]))
         return false;
-    key.policy = i;
-    while (at < set->n_overrides &&
-           !(set->overrides[at].policy == i && is_same_key(&set->overrides[at], &key)))
+    own.policy = i;
+    own.limit_after = set->policies[i].limit;
+    while (at < set->n_overrides && !(set->overrides[at].policy == i &&
+                                      limit_key_is_same(&set->overrides[at].key, &own.key)))
         at++;
     if (at == LIMIT_OVERRIDES_MAX)
         return false;
-    set->overrides[at] = key;
+    if (at < set->n_overrides)
+        own.limit_after = set->overrides[at].limit;
+    set->overrides[at] = own;
     set->n_overrides += at == set->n_overrides;
     return true;
 }
@@ -451,7 +446,8 @@ void operate_add_overrides(struct operate *operate, struct limit_policy_set *set
         if (book->overrides[i].until_ns > now_ns && !add_override(set, &book->overrides[i]))
             log_warn("limit.override_left_out",
                      "a key's own limit has no place in the new policies: the policy is gone, "
-                     "counts less far, or the configuration file has too many of them",
+                     "counts less far or by something else, or the configuration file has too "
+                     "many of them",
                      LSTR("policy", book->overrides[i].policy));
 }
 

@@ -14,7 +14,8 @@ bool valvectl_take_key(const struct valvectl *ctl, char ret_policy[LIMIT_NAME_MA
     int first = ctl->argc > 0 && !strchr(ctl->argv[0], ':');
     size_t len = 0;
     if (ctl->argc <= first) {
-        fputs("valvectl: a key is missing: [POLICY] client:ADDRESS, subject:TEXT, api-key:TEXT\n",
+        fputs("valvectl: a key is missing: [POLICY] client:ADDRESS, subject:TEXT, api-key:TEXT, "
+              "route:NAME, header:NAME=TEXT, or several of these\n",
               stderr);
         return false;
     }

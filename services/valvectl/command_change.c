@@ -61,7 +61,8 @@ int command_limit_set(struct valvectl *ctl)
     if (!valvectl_take_key(ctl, policy, key) || !take_limit(ctl, &change))
         return VALVECTL_FINDING;
     if (!policy[0] || (!change.end && (!ctl->for_text || !ctl->reason))) {
-        fputs("valvectl: limit set needs POLICY KEY --limit N --for TIME --reason TEXT\n", stderr);
+        fputs("valvectl: limit set needs POLICY KEY... --limit N --for TIME --reason TEXT\n",
+              stderr);
         return VALVECTL_FINDING;
     }
     if (ctl->for_text && !valvectl_duration(ctl->for_text, &change.for_ms))

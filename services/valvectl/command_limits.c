@@ -118,13 +118,13 @@ static void print_state(const struct limit_policy *policy, const struct key_stat
 }
 
 // `policy` "": every one that counts by such a key. Returns how many were shown.
-static int show(const struct reading *reading, const char *name, const struct key_facts *key)
+static int show(const struct reading *reading, const char *name, const struct limit_key *key)
 {
     const struct limit_policy *policy;
     int shown = 0;
     for (uint32_t i = 0; (policy = limit_policy_at(reading->view, i)); i++) {
         struct key_state state;
-        if ((name[0] && strcmp(name, policy->name) != 0) || !key_facts_fit(key, policy))
+        if ((name[0] && strcmp(name, policy->name) != 0) || !limit_key_fits(key, policy))
             continue;
         if (key_state_read(reading->view, i, key, &state) == 0) {
             print_state(policy, &state);
@@ -137,11 +137,11 @@ static int show(const struct reading *reading, const char *name, const struct ke
 int command_limit_show(struct valvectl *ctl)
 {
     char policy[LIMIT_NAME_MAX], text[KEY_TEXT_MAX];
-    struct key_facts key;
+    struct limit_key key;
     struct reading reading;
     if (!valvectl_take_key(ctl, policy, text))
         return VALVECTL_FINDING;
-    const char *wrong = key_facts_read(text, &key);
+    const char *wrong = limit_key_read(text, &key);
     if (wrong) {
         fprintf(stderr, "valvectl: %s\n", wrong);
         return VALVECTL_FINDING;

@@ -1,6 +1,7 @@
 #include "valvectl.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,13 +61,16 @@ static int words_matched(const struct command *command, int argc, char **argv)
     return words == 1 || strcmp(argv[1], second) == 0 ? words : 0;
 }
 
-// How many words the usage line allows besides options: "[--json] [PREFIX]" is one.
+// How many words the usage line allows besides options: "[--json] [PREFIX]" is one, "KEY..." any.
 static int arguments_allowed(const char *usage)
 {
     int n = 0;
     for (const char *word = usage; *word; word += strspn(word, " ")) {
+        size_t len = strcspn(word, " ");
+        if (len > 3 && strncmp(word + len - 3, "...", 3) == 0)
+            return INT_MAX;
         n += strncmp(word, "[--", 3) != 0;
-        word += strcspn(word, " ");
+        word += len;
     }
     return n;
 }

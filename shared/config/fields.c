@@ -62,6 +62,11 @@ static bool is_limit_path(const char *text)
     return param_is_url_path(text) && strlen(text) <= 127;
 }
 
+static bool is_limit_host(const char *text)
+{
+    return is_host(text) && strlen(text) <= 127;
+}
+
 static bool is_key(const char *text)
 {
     static const char *const words[] = {"client-address", "subject", "api-key", "route", "caller"};
@@ -112,6 +117,9 @@ static const struct config_form form_path = {
 static const struct config_form form_host = {
     is_host, "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_][A-Za-z0-9._-]*)$",
     "a host name or address without port, IPv6 in brackets"};
+static const struct config_form form_limit_host = {
+    is_limit_host, "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_][A-Za-z0-9._-]{0,126})$",
+    "a host name or address of at most 127 bytes without port, IPv6 in brackets"};
 static const struct config_form form_content_type = {is_header_value, "^[!-~]([ -~]*[!-~])?$",
                                                      "printable ASCII"};
 static const struct config_form form_rpc_method = {is_rpc_method, "^[A-Za-z0-9_.-]+$",
@@ -240,6 +248,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_region] = "limits.regions[]",
         [OBJECT_policy] = "limits.policies[]",
         [OBJECT_match] = "limits.policies[].match",
+        [OBJECT_header] = "headers[] of match and overrides[]",
         [OBJECT_override] = "limits.policies[].overrides[]",
         [OBJECT_upstream] = "upstreams[]",
         [OBJECT_breaker] = "upstreams[].breaker",

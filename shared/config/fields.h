@@ -14,6 +14,7 @@ enum config_object {
     OBJECT_region,
     OBJECT_policy,
     OBJECT_match,
+    OBJECT_header,
     OBJECT_override,
     OBJECT_upstream,
     OBJECT_breaker,

@@ -67,6 +67,15 @@ void reader_check_tier(struct reader *reader, const struct json_path *path,
                         CONFIG_TIERS_MAX - 3);
 }
 
+static const struct config_header *find_header(const struct config_header *headers, size_t n,
+                                               const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (headers[i].name && strcmp(headers[i].name, name) == 0)
+            return &headers[i];
+    return NULL;
+}
+
 // ---- match ----------------------------------------------------------------------------------
 
 static void check_tiers(struct reader *reader, const struct json_path *path,
@@ -84,17 +93,32 @@ static void check_tiers(struct reader *reader, const struct json_path *path,
     }
 }
 
+static void check_match_headers(struct reader *reader, const struct json_path *path,
+                                struct config_match *match)
+{
+    const struct json_path list = {.parent = path, .key = "headers"};
+    for (size_t i = 0; i < match->n_headers; i++) {
+        const struct json_path at = {.parent = &list, .index = i};
+        const struct config_header *header = &match->headers[i];
+        config_lower(header->name);
+        if (header->value && strlen(header->value) > 63)
+            reader_complain(reader, &at, "has a value of %zu bytes, allowed are 63",
+                            strlen(header->value));
+        if (header->name && find_header(match->headers, i, header->name))
+            reader_complain(reader, &at, "'%s' stands here twice", header->name);
+    }
+}
+
 static void check_match(struct reader *reader, const struct json_path *policy_path,
                         struct config_match *match)
 {
     const struct json_path path = {.parent = policy_path, .key = "match"};
     for (char **p = match->paths; p && *p; p++)
         config_drop_last_slash(*p);
-    config_lower(match->host);
-    config_lower(match->header);
+    for (char **host = match->hosts; host && *host; host++)
+        config_lower(*host);
     check_tiers(reader, &path, match);
-    if (match->header_value && !match->header)
-        reader_complain(reader, &path, "has 'header_value' without 'header'");
+    check_match_headers(reader, &path, match);
 }
 
 // ---- key ------------------------------------------------------------------------------------
@@ -136,25 +160,83 @@ static void check_key(struct reader *reader, const struct json_path *policy_path
 
 // ---- overrides ------------------------------------------------------------------------------
 
-static void check_override_key(struct reader *reader, const struct json_path *path, json_t *json,
-                               const struct config_policy *policy)
-{
-    bool subject = json_object_get(json, "subject") != NULL;
-    bool api_key = json_object_get(json, "api_key") != NULL;
-    int n = subject + api_key + (json_object_get(json, "client_address") != NULL);
-    const char *word = subject ? "subject" : api_key ? "api-key" : "client-address";
-    if (n != 1)
-        reader_complain(reader, path,
-                        "needs its key: one of 'subject', 'api_key' and 'client_address'");
-    else if (policy->key && policy->key[0] && policy->key[1])
-        reader_complain(reader, path, "the policy's key has several parts, overrides need one");
-    else if (!has_key(policy, word) && !has_key(policy, "caller"))
-        reader_complain(reader, path, "the policy's key is no '%s'", word);
-}
-
 static bool same_text(const char *a, const char *b)
 {
-    return a && b && strcmp(a, b) == 0;
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+// Does the override say something for a word of the policy's key?
+static bool has_part(json_t *json, const struct config_override *override, const char *word)
+{
+    bool client = json_object_get(json, "client_address") != NULL;
+    bool subject = json_object_get(json, "subject") != NULL;
+    bool api_key = json_object_get(json, "api_key") != NULL;
+    if (strcmp(word, "client-address") == 0)
+        return client;
+    if (strcmp(word, "subject") == 0)
+        return subject;
+    if (strcmp(word, "api-key") == 0)
+        return api_key;
+    if (strcmp(word, "route") == 0)
+        return json_object_get(json, "route") != NULL;
+    if (strncmp(word, "header:", 7) == 0)
+        return find_header(override->headers, override->n_headers, word + 7) != NULL;
+    return client + subject + api_key == 1; // caller
+}
+
+static void check_key_headers(struct reader *reader, const struct json_path *path,
+                              const struct config_policy *policy,
+                              const struct config_override *override)
+{
+    for (size_t i = 0; i < override->n_headers; i++) {
+        const struct config_header *header = &override->headers[i];
+        char word[72];
+        config_lower(header->name);
+        snprintf(word, sizeof(word), "header:%s", header->name ? header->name : "");
+        if (!has_key(policy, word))
+            reader_complain(reader, path, "the policy's key has no '%s'", word);
+        else if (!header->value)
+            reader_complain(reader, path, "needs the value of '%s'", header->name);
+        else if (find_header(override->headers, i, header->name))
+            reader_complain(reader, path, "'%s' stands here twice", header->name);
+    }
+}
+
+// All that the policy counts by, and nothing else.
+static void check_override_key(struct reader *reader, const struct json_path *path, json_t *json,
+                               const struct config_policy *policy,
+                               const struct config_override *override)
+{
+    static const char *const single[] = {"client-address", "subject", "api-key", "route"};
+    check_key_headers(reader, path, policy, override);
+    bool lacks = false;
+    for (size_t i = 0; policy->key ? policy->key[i] != NULL : i < 1; i++) {
+        const char *word = policy->key ? policy->key[i] : "caller";
+        if (has_part(json, override, word))
+            continue;
+        lacks = true;
+        if (strcmp(word, "caller") == 0)
+            reader_complain(reader, path,
+                            "needs its key: one of 'subject', 'api_key' and 'client_address'");
+        else
+            reader_complain(reader, path, "needs all of the policy's key, there is no '%s'", word);
+    }
+    for (size_t i = 0; !lacks && i < 4; i++)
+        if (has_part(json, override, single[i]) && !has_key(policy, single[i]) &&
+            (i == 3 || !has_key(policy, "caller")))
+            reader_complain(reader, path, "the policy's key has no '%s'", single[i]);
+}
+
+static bool same_key(const struct config_override *a, const struct config_override *b)
+{
+    for (size_t i = 0; i < a->n_headers; i++) {
+        const struct config_header *other =
+            a->headers[i].name ? find_header(b->headers, b->n_headers, a->headers[i].name) : NULL;
+        if (!other || !same_text(a->headers[i].value, other->value))
+            return false;
+    }
+    return same_text(a->subject, b->subject) && same_text(a->api_key, b->api_key) &&
+           same_text(a->client_address, b->client_address) && same_text(a->route, b->route);
 }
 
 static void check_overrides(struct reader *reader, const struct json_path *policy_path,
@@ -165,14 +247,11 @@ static void check_overrides(struct reader *reader, const struct json_path *polic
     for (size_t i = 0; i < policy->n_overrides; i++) {
         const struct config_override *override = &policy->overrides[i];
         const struct json_path at = {.parent = &path, .index = i};
-        check_override_key(reader, &at, json_array_get(list, i), policy);
+        check_override_key(reader, &at, json_array_get(list, i), policy, override);
         if (override->unlimited == (override->limit != CONFIG_UNSET))
             reader_complain(reader, &at, "needs either 'limit' or 'unlimited'");
         for (size_t j = 0; j < i; j++) {
-            const struct config_override *other = &policy->overrides[j];
-            if (same_text(override->subject, other->subject) ||
-                same_text(override->api_key, other->api_key) ||
-                same_text(override->client_address, other->client_address))
+            if (same_key(override, &policy->overrides[j]))
                 reader_complain(reader, &at, "has the key of overrides[%zu], too", j);
         }
     }
@@ -375,4 +454,5 @@ void reader_check_limits(struct reader *reader, const struct json_path *path,
         const struct json_path at = {.parent = &list, .index = i};
         check_replaces(reader, &at, limits, &limits->policies[i]);
     }
+    reader_check_regions(reader, path, limits);
 }

@@ -6,11 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_POLICIES_MAX  64 // with the built-in ones: limit_compile looks at that
-#define CONFIG_TIERS_MAX     8  // with the built-in ones
-#define CONFIG_REGIONS_MAX   64
-#define CONFIG_OVERRIDES_MAX 256        // of all policies together: limit_compile looks at that
-#define CONFIG_UNSET         UINT64_MAX // a number that the file does not set
+#define CONFIG_POLICIES_MAX    64 // with the built-in ones: limit_compile looks at that
+#define CONFIG_TIERS_MAX       8  // with the built-in ones
+#define CONFIG_REGIONS_MAX     64
+#define CONFIG_HOSTS_MAX       8 // of one match; limit/policy.c asserts that policies have the room
+#define CONFIG_HEADERS_MAX     4
+#define CONFIG_KEY_HEADERS_MAX 2
+#define CONFIG_OVERRIDES_MAX   256        // of all policies together: limit_compile looks at that
+#define CONFIG_UNSET           UINT64_MAX // a number that the file does not set
 // The largest limits, by algorithm; limit/policy.c asserts that cells count that far.
 #define CONFIG_SLIDING_WINDOW_MAX 65535
 #define CONFIG_FIXED_WINDOW_MAX   16777215
@@ -32,15 +35,22 @@ enum policy_count { POLICY_COUNT_ALL, POLICY_COUNT_FAILED };
 enum policy_callers { POLICY_CALLERS_ALL, POLICY_CALLERS_ANONYMOUS, POLICY_CALLERS_AUTHENTICATED };
 
 // Names are in lower case, paths without a trailing slash, lists NULL-terminated or NULL.
+struct config_header {
+    char *name, *value; // value NULL: any
+};
 struct config_match {
     char **paths;
     unsigned methods; // 0: all
     char **tiers;
-    uint32_t regions, callers; // bit per region, 0: all; enum policy_callers
-    char *host, *header, *header_value;
+    uint32_t regions, callers;     // bit per region, 0: all; enum policy_callers
+    char **hosts;                  // any of them
+    struct config_header *headers; // all of them
+    size_t n_headers;
 };
-struct config_override { // one of the texts
-    char *subject, *api_key, *client_address;
+struct config_override { // a text for each part of the policy's key
+    char *subject, *api_key, *client_address, *route;
+    struct config_header *headers;
+    size_t n_headers;
     uint64_t limit; // or
     bool unlimited;
 };

@@ -46,6 +46,8 @@ void reader_check_policy(struct reader *reader, const struct json_path *path, js
                          struct config_policy *policy);
 // "auth", "global", "region-asia", or the tier-NAME of a tier.
 bool config_is_builtin_policy(const struct config_limits *limits, const char *name);
+void reader_check_regions(struct reader *reader, const struct json_path *path,
+                          const struct config_limits *limits);
 void reader_check_limits(struct reader *reader, const struct json_path *path,
                          const struct config_limits *limits);
 void reader_check(struct reader *reader, const struct json_path *path, json_t *json,

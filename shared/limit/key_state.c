@@ -7,85 +7,14 @@
 #include "limit/key.h"
 #include "limit/policy.h"
 
-static const struct {
-    const char *kind;
-    uint32_t part;
-} kinds[] = {{"client", LIMIT_KEY_CLIENT},
-             {"subject", LIMIT_KEY_SUBJECT},
-             {"api-key", LIMIT_KEY_API_KEY},
-             {"route", LIMIT_KEY_ROUTE}};
-#define WRONG_KEY                                                                                  \
-    "a key is client:ADDRESS, subject:TEXT, api-key:TEXT or route:NAME, or several of these "      \
-    "separated by a blank, each once"
-
-static const char *set_part(struct key_facts *key, uint32_t part, const char *value)
-{
-    size_t len = strlen(value);
-    if (len == 0 || (key->parts & part)) {
-        return WRONG_KEY;
-    }
-    key->parts |= part;
-    switch (part) {
-    case LIMIT_KEY_CLIENT:
-        return address_parse(value, len, &key->facts.client) < 0 ? "client: is followed by no "
-                                                                   "IPv4 or IPv6 address"
-                                                                 : NULL;
-    case LIMIT_KEY_SUBJECT:
-        key->facts.subject = value;
-        key->facts.subject_len = len;
-        return NULL;
-    case LIMIT_KEY_API_KEY:
-        key->facts.api_key = value;
-        key->facts.api_key_len = len;
-        return NULL;
-    default:
-        key->facts.route = value;
-        return NULL;
-    }
-}
-
-static const char *read_part(struct key_facts *key, char *word)
-{
-    char *colon = strchr(word, ':');
-    if (!colon) {
-        return WRONG_KEY;
-    }
-    *colon = '\0';
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kinds[i].kind, word) == 0) {
-            return set_part(key, kinds[i].part, colon + 1);
-        }
-    }
-    return WRONG_KEY;
-}
-
-const char *key_facts_read(const char *text, struct key_facts *ret_key)
-{
-    char *rest = NULL;
-    const char *wrong = NULL;
-    *ret_key = (struct key_facts){.facts = {.path = "", .host = "", .cost = 1}};
-    if (strlen(text) >= sizeof(ret_key->text)) {
-        return "a key has at most 511 bytes";
-    }
-    memcpy(ret_key->text, text, strlen(text) + 1);
-    for (char *word = strtok_r(ret_key->text, " ", &rest); word && !wrong;
-         word = strtok_r(NULL, " ", &rest)) {
-        wrong = read_part(ret_key, word);
-    }
-    return !wrong && ret_key->parts == 0 ? WRONG_KEY : wrong;
-}
-
-bool key_facts_fit(const struct key_facts *key, const struct limit_policy *policy)
-{
-    return !policy->unlimited && key_parts_of(&key->facts, policy->key_parts) == key->parts;
-}
-
-static void make_trial(struct limit_view *view, uint32_t index, const struct key_facts *key,
+static void make_trial(struct limit_view *view, uint32_t index, const struct limit_key *key,
                        struct trial *ret_trial)
 {
     const struct limit_policy *policy = &view->book.policies[index];
     struct trial trial = {.meter = &view->meters[index], .policy = index, .limit = policy->limit};
-    trial.hash = key_hash(view->hash_key, &key->facts, key->parts, policy);
+    struct limit_facts facts;
+    limit_key_facts(key, &facts);
+    trial.hash = key_hash(view->hash_key, &facts, key->parts, policy);
     if ((view->has_overrides >> index & 1) &&
         !view_override(view, index, trial.hash, &trial.limit)) {
         trial.limit = UINT64_MAX;
@@ -110,7 +39,7 @@ static int look(struct limit_view *view, struct trial *trial, uint64_t *ret_now_
     return r;
 }
 
-int key_state_read(struct limit_view *view, uint32_t policy, const struct key_facts *key,
+int key_state_read(struct limit_view *view, uint32_t policy, const struct limit_key *key,
                    struct key_state *ret_state)
 {
     limit_refresh(view);
@@ -136,7 +65,7 @@ int key_state_read(struct limit_view *view, uint32_t policy, const struct key_fa
     return 0;
 }
 
-int key_state_reset(struct limit_view *view, uint32_t policy, const struct key_facts *key)
+int key_state_reset(struct limit_view *view, uint32_t policy, const struct limit_key *key)
 {
     limit_refresh(view);
     struct trial trial;

@@ -1,23 +1,9 @@
-// One key of one policy for operators: how it stands, and beginning anew. Keys are written as
-//   client:192.0.2.7   subject:alice   api-key:abc   route:reports
-// several parts (of a policy that counts by several) separated by a blank.
+// One key of one policy for operators: how it stands, and beginning anew.
 // Thread: the view's.
 #ifndef VALVECHAIN_LIMIT_KEY_STATE_H
 #define VALVECHAIN_LIMIT_KEY_STATE_H
 
-#include "limit/limit.h"
-
-#define KEY_TEXT_MAX 512
-
-struct key_facts { // a key as facts, with its texts
-    struct limit_facts facts;
-    uint32_t parts; // enum limit_key_part bits that the text has
-    char text[KEY_TEXT_MAX];
-};
-// NULL, or what is wrong and what is allowed.
-const char *key_facts_read(const char *text, struct key_facts *ret_key);
-// Does the key say all that this policy counts by, and nothing else?
-bool key_facts_fit(const struct key_facts *key, const struct limit_policy *policy);
+#include "limit/limit_key.h"
 
 struct key_state {
     uint64_t limit; // UINT64_MAX: unlimited; in force now, an override's or the policy's
@@ -27,11 +13,11 @@ struct key_state {
 };
 // -EOPNOTSUPP: the policy is unlimited and counts nothing; -EAGAIN: others' changes were in the
 // way.
-int key_state_read(struct limit_view *view, uint32_t policy, const struct key_facts *key,
+int key_state_read(struct limit_view *view, uint32_t policy, const struct limit_key *key,
                    struct key_state *ret_state);
 // Forgets the key's counts and ends its holds. A decision under way may still count there.
 // -EBUSY: it shares its cell with others, nothing is changed; -EROFS: the view has no slot.
-int key_state_reset(struct limit_view *view, uint32_t policy, const struct key_facts *key);
+int key_state_reset(struct limit_view *view, uint32_t policy, const struct limit_key *key);
 // The largest limit that an override of this policy may have.
 uint64_t key_state_limit_max(const struct limit_policy *policy);
 

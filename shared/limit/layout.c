@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "limit/limit_key.h"
 #include "limit/match.h"
 #include "limit/policy.h"
 #include "limit/table.h"
@@ -82,8 +83,10 @@ static bool is_sound(const struct limit_policy_set *set)
     }
     for (uint32_t i = 0; i < set->n_overrides; i++) {
         const struct limit_override *override = &set->overrides[i];
-        if (override->policy >= set->n ||
-            !policy_can_count(&set->policies[override->policy], override->limit)) {
+        const struct limit_policy *policy = &set->policies[override->policy % LIMIT_POLICIES_MAX];
+        if (override->policy >= set->n || !policy_can_count(policy, override->limit) ||
+            !policy_can_count(policy, override->limit_after) ||
+            !limit_key_is_sound(&override->key)) {
             return false;
         }
     }

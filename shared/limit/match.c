@@ -18,7 +18,7 @@ void matcher_init(struct matcher *matcher, const struct limit_policy *policies, 
             matcher->by_caller[j] |= policy->callers == 0 || policy->callers >> j & 1 ? bit : 0;
         }
         matcher->with_paths |= policy->n_paths > 0 ? bit : 0;
-        matcher->with_more |= policy->host[0] != '\0' || policy->header[0] != '\0' ? bit : 0;
+        matcher->with_more |= policy->n_hosts > 0 || policy->n_headers > 0 ? bit : 0;
         matcher->unlimited |= policy->unlimited ? bit : 0;
         matcher->with_replaces |= policy->replaces != 0 ? bit : 0;
     }
@@ -50,20 +50,32 @@ static bool is_text(const char *wanted, size_t max, const char *text, size_t len
     return strnlen(wanted, max) == len && memcmp(wanted, text, len) == 0;
 }
 
-static bool has_host_and_header(const struct limit_policy *policy, const struct limit_facts *facts)
+static bool has_host(const struct limit_policy *policy, const char *host, size_t len)
 {
-    if (policy->host[0] != '\0' &&
-        !is_text(policy->host, LIMIT_HOST_MAX, facts->host, facts->host_len)) {
+    for (uint32_t i = 0; i < policy->n_hosts; i++) {
+        if (is_text(policy->hosts[i], LIMIT_HOST_MAX, host, len)) {
+            return true;
+        }
+    }
+    return policy->n_hosts == 0;
+}
+
+static bool has_host_and_headers(const struct limit_policy *policy, const struct limit_facts *facts)
+{
+    if (!has_host(policy, facts->host, facts->host_len)) {
         return false;
     }
-    if (policy->header[0] == '\0') {
-        return true;
+    for (uint32_t i = 0; i < policy->n_headers; i++) {
+        const struct limit_header *header = &policy->headers[i];
+        size_t len = 0;
+        const char *value =
+            facts->header ? facts->header(facts->header_arg, header->name, &len) : NULL;
+        if (!value ||
+            (header->value[0] != '\0' && !is_text(header->value, LIMIT_HEADER_MAX, value, len))) {
+            return false;
+        }
     }
-    size_t len = 0;
-    const char *value =
-        facts->header ? facts->header(facts->header_arg, policy->header, &len) : NULL;
-    return value && (policy->header_value[0] == '\0' ||
-                     is_text(policy->header_value, LIMIT_HEADER_MAX, value, len));
+    return true;
 }
 
 // Each that matches replaces what it names, also when it is replaced itself: the order in which
@@ -95,7 +107,7 @@ uint64_t matcher_bits(const struct matcher *matcher, const struct limit_policy *
         }
     }
     for (uint64_t more = bits & matcher->with_more; more != 0; more &= more - 1) {
-        if (!has_host_and_header(&policies[__builtin_ctzll(more)], facts)) {
+        if (!has_host_and_headers(&policies[__builtin_ctzll(more)], facts)) {
             bits &= ~(more & -more);
         }
     }
@@ -120,35 +132,42 @@ static uint32_t most_of(const struct matcher *matcher, uint64_t bits)
     return most;
 }
 
-// The policies that a request to this path and host can meet.
-static uint64_t bits_at(const struct limit_policy *policies, uint32_t n, const char *path,
-                        const char *host)
+// The policies that a request to this path, and to this host, can meet.
+static uint64_t bits_of_path(const struct limit_policy *policies, uint32_t n, const char *path)
 {
     uint64_t bits = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const struct limit_policy *policy = &policies[i];
-        bool host_fits =
-            policy->host[0] == '\0' || strncmp(policy->host, host, LIMIT_HOST_MAX) == 0;
-        bool path_fits =
-            policy->n_paths == 0 || has_path(policy, path, strnlen(path, LIMIT_PATH_MAX));
-        bits |= host_fits && path_fits ? UINT64_C(1) << i : 0;
+        bool fits =
+            policies[i].n_paths == 0 || has_path(&policies[i], path, strnlen(path, LIMIT_PATH_MAX));
+        bits |= fits ? UINT64_C(1) << i : 0;
     }
     return bits;
 }
 
-static uint32_t most_on_host(const struct matcher *matcher, const struct limit_policy *policies,
-                             uint32_t n, const char *host)
+static uint64_t bits_of_host(const struct limit_policy *policies, uint32_t n, const char *host)
 {
-    uint32_t most = most_of(matcher, bits_at(policies, n, "", host));
+    uint64_t bits = 0;
     for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t j = 0; j < policies[i].n_paths; j++) {
-            uint64_t bits = bits_at(policies, n, policies[i].paths[j], host);
-            uint32_t here =
-                (uint32_t)__builtin_popcountll(bits) > most ? most_of(matcher, bits) : 0;
-            most = here > most ? here : most;
+        bool fits = has_host(&policies[i], host, strnlen(host, LIMIT_HOST_MAX));
+        bits |= fits ? UINT64_C(1) << i : 0;
+    }
+    return bits;
+}
+
+struct masks { // each once
+    uint64_t bits[1 + LIMIT_POLICIES_MAX * LIMIT_PATHS_MAX];
+    uint32_t n;
+};
+_Static_assert(LIMIT_HOSTS_MAX <= LIMIT_PATHS_MAX, "masks have room for hosts, too");
+
+static void add_mask(struct masks *masks, uint64_t bits)
+{
+    for (uint32_t i = 0; i < masks->n; i++) {
+        if (masks->bits[i] == bits) {
+            return;
         }
     }
-    return most;
+    masks->bits[masks->n++] = bits;
 }
 
 // No path meets more policies than the longest prefix that it lies under, and no host more than one
@@ -156,10 +175,23 @@ static uint32_t most_on_host(const struct matcher *matcher, const struct limit_p
 uint32_t matcher_most(const struct matcher *matcher, const struct limit_policy *policies,
                       uint32_t n)
 {
-    uint32_t most = most_on_host(matcher, policies, n, "");
+    struct masks paths = {.n = 0}, hosts = {.n = 0};
+    uint32_t most = 0;
+    add_mask(&paths, bits_of_path(policies, n, ""));
+    add_mask(&hosts, bits_of_host(policies, n, ""));
     for (uint32_t i = 0; i < n; i++) {
-        if (policies[i].host[0] != '\0') {
-            uint32_t here = most_on_host(matcher, policies, n, policies[i].host);
+        for (uint32_t j = 0; j < policies[i].n_paths; j++) {
+            add_mask(&paths, bits_of_path(policies, n, policies[i].paths[j]));
+        }
+        for (uint32_t j = 0; j < policies[i].n_hosts; j++) {
+            add_mask(&hosts, bits_of_host(policies, n, policies[i].hosts[j]));
+        }
+    }
+    for (uint32_t i = 0; i < hosts.n; i++) {
+        for (uint32_t j = 0; j < paths.n; j++) {
+            uint64_t bits = hosts.bits[i] & paths.bits[j];
+            uint32_t here =
+                (uint32_t)__builtin_popcountll(bits) > most ? most_of(matcher, bits) : 0;
             most = here > most ? here : most;
         }
     }

@@ -18,15 +18,40 @@ static int parse(const char *name, const char *text, struct problems *problems,
     return r;
 }
 
+// One of them would have no effect, and nobody would see which.
+static int refuse_common(const struct networks *networks, struct problems *problems)
+{
+    int result = 0;
+    for (size_t i = 0; i < networks->deny.n; i++) {
+        for (size_t j = 0; j < networks->allow.n; j++) {
+            struct cidr one = networks->deny.items[i], other = networks->allow.items[j];
+            address_mask(&one.network, one.prefix_bits);
+            address_mask(&other.network, other.prefix_bits);
+            if (one.prefix_bits == other.prefix_bits &&
+                memcmp(&one.network, &other.network, sizeof(one.network)) == 0) {
+                char text[ADDRESS_TEXT_MAX];
+                (void)address_format(&one.network, text);
+                problems_add(problems,
+                             "DENY_NETWORKS and ALLOW_NETWORKS both have %s/%u; allowed is one of "
+                             "them",
+                             text, one.prefix_bits);
+                result = -EINVAL;
+            }
+        }
+    }
+    return result;
+}
+
 int networks_parse(const struct limits_params *params, struct problems *problems,
                    struct networks *ret_networks)
 {
     struct networks networks = {.deny = {0}};
     int denied = parse("DENY_NETWORKS", params->deny_networks, problems, &networks.deny);
     int allowed = parse("ALLOW_NETWORKS", params->allow_networks, problems, &networks.allow);
-    if (denied < 0 || allowed < 0) {
+    int r = denied < 0 ? denied : allowed < 0 ? allowed : refuse_common(&networks, problems);
+    if (r < 0) {
         networks_fini(&networks);
-        return denied < 0 ? denied : allowed;
+        return r;
     }
     *ret_networks = networks;
     return 0;

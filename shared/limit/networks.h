@@ -11,7 +11,7 @@ struct networks {
     struct cidr_list deny, allow;
 };
 
-// Both parameters; what is none is named in `problems`.
+// Both parameters; what is none, or stands in both, is named in `problems`.
 int networks_parse(const struct limits_params *params, struct problems *problems,
                    struct networks *ret_networks);
 void networks_fini(struct networks *networks);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "limit/limit_key.h"
+
 #define READ_TRIES 64
 #define BOOK_WORDS (sizeof(struct operator_book) / 8)
 _Static_assert(sizeof(struct operator_book) % 8 == 0, "books are copied by words");
@@ -45,8 +47,7 @@ static bool is_sound(const struct operator_book *book, uint64_t generation)
     for (uint32_t i = 0; i < book->n_overrides; i++) {
         const struct operator_override *override = &book->overrides[i];
         if (!is_text(override->policy, sizeof(override->policy)) ||
-            !is_text(override->key.text, sizeof(override->key.text)) ||
-            !is_text(override->who, sizeof(override->who)) ||
+            !limit_key_is_sound(&override->key) || !is_text(override->who, sizeof(override->who)) ||
             !is_text(override->why, sizeof(override->why))) {
             return false;
         }

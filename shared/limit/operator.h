@@ -1,7 +1,8 @@
 // What operators decide at run time, in the segment: networks that are denied or allowed, and
 // limits of single keys. Owner: the limiter, which writes a whole book and makes it active; every
-// process follows by one look at the generation. Entries end by themselves; readers judge networks
-// by their end, the limiter takes ended overrides out of the policies. It all survives the limiter,
+// process follows by one look at the generation. Entries end by themselves, whether the limiter
+// is there or not: readers judge networks by their end, and limits of keys by the end that is
+// published with the policies. It all survives the limiter,
 // which reads it back. Thread: one writer, any readers.
 #ifndef VALVECHAIN_LIMIT_OPERATOR_H
 #define VALVECHAIN_LIMIT_OPERATOR_H
@@ -25,8 +26,8 @@ struct operator_network {
 };
 struct operator_override {
     char policy[LIMIT_NAME_MAX];
-    struct limit_override key; // its `policy` is not used: the name counts
-    uint64_t until_ns;
+    struct limit_key key;
+    uint64_t limit, until_ns; // limit UINT64_MAX: unlimited
     char who[OPERATOR_TEXT_MAX], why[OPERATOR_TEXT_MAX];
 };
 struct operator_book {

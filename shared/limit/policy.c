@@ -30,6 +30,9 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
 _Static_assert(CONFIG_SLIDING_WINDOW_MAX == WINDOW_LIMIT_MAX, "sliding_window");
 _Static_assert(CONFIG_FIXED_WINDOW_MAX == FIXED_LIMIT_MAX, "fixed_window");
 _Static_assert(CONFIG_CONCURRENCY_MAX == HOLD_LIMIT_MAX, "concurrency");
+_Static_assert(CONFIG_HOSTS_MAX <= LIMIT_HOSTS_MAX && CONFIG_HEADERS_MAX <= LIMIT_HEADERS_MAX &&
+                   CONFIG_KEY_HEADERS_MAX <= LIMIT_KEY_HEADERS_MAX,
+               "what a policy has room for");
 _Static_assert(CONFIG_GCRA_MAX_PER_MS == NS_PER_MS / GCRA_INTERVAL_MIN_NS, "gcra");
 
 uint64_t policy_lineage(const struct limit_policy *policy)
@@ -114,7 +117,8 @@ bool policy_finish(struct limit_policy *policy)
 
 bool policy_is_sound(const struct limit_policy *policy)
 {
-    if (memchr(policy->name, 0, LIMIT_NAME_MAX) == NULL || policy->n_paths > LIMIT_PATHS_MAX) {
+    if (memchr(policy->name, 0, LIMIT_NAME_MAX) == NULL || policy->n_paths > LIMIT_PATHS_MAX ||
+        policy->n_hosts > LIMIT_HOSTS_MAX || policy->n_headers > LIMIT_HEADERS_MAX) {
         return false;
     }
     bool has_window = policy->algorithm != LIMIT_CONCURRENCY;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "limit/limit_key.h"
 #include "limit/match.h"
 #include "limit/policy.h"
 
@@ -44,9 +45,14 @@ static void put_match(const struct config_match *match, const struct limit_polic
     policy->tiers = tier_bits(match->tiers, set);
     policy->regions = match->regions;
     policy->callers = callers[match->callers];
-    put_text(policy->host, LIMIT_HOST_MAX, match->host);
-    put_text(policy->header, LIMIT_HEADER_MAX, match->header);
-    put_text(policy->header_value, LIMIT_HEADER_MAX, match->header_value);
+    for (char **host = match->hosts; host && *host && policy->n_hosts < LIMIT_HOSTS_MAX; host++) {
+        put_text(policy->hosts[policy->n_hosts++], LIMIT_HOST_MAX, *host);
+    }
+    for (size_t i = 0; i < match->n_headers && policy->n_headers < LIMIT_HEADERS_MAX; i++) {
+        struct limit_header *header = &policy->headers[policy->n_headers++];
+        put_text(header->name, LIMIT_HEADER_MAX, match->headers[i].name);
+        put_text(header->value, LIMIT_HEADER_MAX, match->headers[i].value);
+    }
 }
 
 static void put_key(char *const *words, struct limit_policy *policy)
@@ -74,6 +80,29 @@ static void put_key(char *const *words, struct limit_policy *policy)
     }
 }
 
+static const char *key_of(const struct config_override *from, struct limit_key *ret_key)
+{
+    const struct limit_key_text texts[] = {
+        {.part = LIMIT_KEY_CLIENT, .value = from->client_address},
+        {.part = LIMIT_KEY_SUBJECT, .value = from->subject},
+        {.part = LIMIT_KEY_API_KEY, .value = from->api_key},
+        {.part = LIMIT_KEY_ROUTE, .value = from->route},
+    };
+    struct limit_key_text parts[LIMIT_KEY_PARTS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i].value) {
+            parts[n++] = texts[i];
+        }
+    }
+    for (size_t i = 0; i < from->n_headers && n < LIMIT_KEY_PARTS_MAX; i++) {
+        parts[n++] = (struct limit_key_text){.part = LIMIT_KEY_HEADERS,
+                                             .name = from->headers[i].name,
+                                             .value = from->headers[i].value};
+    }
+    return limit_key_make(parts, n, ret_key);
+}
+
 static int put_overrides(const struct config_policy *from, struct problems *problems,
                          struct limit_policy_set *set)
 {
@@ -85,23 +114,19 @@ static int put_overrides(const struct config_policy *from, struct problems *prob
             return -EINVAL;
         }
         struct limit_override *to = &set->overrides[set->n_overrides++];
-        const char *text = override->subject ? override->subject : override->api_key;
         *to = (struct limit_override){.policy = set->n - 1,
-                                      .limit = override->unlimited ? UINT64_MAX : override->limit,
-                                      .parts = override->subject   ? LIMIT_KEY_SUBJECT
-                                               : override->api_key ? LIMIT_KEY_API_KEY
-                                                                   : LIMIT_KEY_CLIENT};
-        put_text(to->text, LIMIT_KEY_TEXT_MAX, text);
+                                      .limit = override->unlimited ? UINT64_MAX : override->limit};
+        const char *wrong = key_of(override, &to->key);
+        if (wrong) {
+            problems_add(problems, "%s: limits.policies: '%s': overrides[%zu]: %s", from->place,
+                         from->name, i, wrong);
+            return -EINVAL;
+        }
         if (!policy_can_count(&set->policies[to->policy], to->limit)) {
             problems_add(problems,
                          "%s: limits.policies: '%s': an override of %llu cannot be counted",
                          from->place, from->name, (unsigned long long)to->limit);
             return -EINVAL;
-        }
-        if (override->client_address &&
-            address_parse(override->client_address, strlen(override->client_address), &to->client) <
-                0) {
-            return -EINVAL; // the reader has let no such text in
         }
     }
     return 0;

@@ -21,7 +21,9 @@
 #define LIMIT_HOST_MAX        128
 #define LIMIT_KEY_HEADERS_MAX 2
 #define LIMIT_OVERRIDES_MAX   256
-#define LIMIT_KEY_TEXT_MAX    128
+#define LIMIT_KEY_TEXTS_MAX   512 // of all of a key's texts
+#define LIMIT_HOSTS_MAX       8
+#define LIMIT_HEADERS_MAX     4
 #define LIMIT_HOLD_NS         (UINT64_C(30) * 1000000000) // lease of a place, renewed while it is held
 #define LIMIT_WINDOW_MAX_NS   (UINT64_C(86400) * 1000000000) // the segment does not survive a reboot
 
@@ -52,6 +54,11 @@ enum limit_region {
 #define LIMIT_REGIONS       4
 #define LIMIT_TIERS_BUILTIN 3
 
+struct limit_header {             // a request must have it
+    char name[LIMIT_HEADER_MAX];  // lower case
+    char value[LIMIT_HEADER_MAX]; // and be this; "": anything
+};
+
 // A compiled policy, as it lies in the segment (plain data, fixed size).
 struct limit_policy {
     char name[LIMIT_NAME_MAX];
@@ -67,9 +74,9 @@ struct limit_policy {
     uint64_t limit_max; // what its cells must be able to count: at least `limit` and its overrides
     uint32_t n_paths;   // 0: any path
     char paths[LIMIT_PATHS_MAX][LIMIT_PATH_MAX]; // without a trailing slash; "" is every path
-    char host[LIMIT_HOST_MAX];                   // "": any
-    char header[LIMIT_HEADER_MAX];               // must be there, "": none; lower case
-    char header_value[LIMIT_HEADER_MAX];         // and be this; "": anything
+    uint32_t n_hosts, n_headers;                 // 0: any; no condition
+    char hosts[LIMIT_HOSTS_MAX][LIMIT_HOST_MAX];
+    struct limit_header headers[LIMIT_HEADERS_MAX];            // all must hold
     char key_headers[LIMIT_KEY_HEADERS_MAX][LIMIT_HEADER_MAX]; // lower case
     char cost_header[LIMIT_HEADER_MAX]; // of the answer: what the request cost; "": none
     uint64_t replaces;                  // bit per policy of the set that yields to this one
@@ -89,13 +96,21 @@ struct limit_policy {
 };
 enum limit_endpoint_type { LIMIT_ENDPOINT_API, LIMIT_ENDPOINT_AUTH, LIMIT_ENDPOINT_SYSTEM };
 
-// One key of a policy that has a limit of its own. Which of the texts counts follows from `parts`,
-// one bit of enum limit_key_part.
-struct limit_override {
-    uint32_t policy, parts;
-    uint64_t limit; // UINT64_MAX: unlimited
+// One key by its parts (limit_key.h). Unused bytes are zero, so that equal keys are equal bytes.
+struct limit_key {
+    uint32_t parts, n_headers; // enum limit_key_part bits, LIMIT_KEY_CALLER is none of them
     struct address client;
-    char text[LIMIT_KEY_TEXT_MAX]; // subject or API key
+    uint8_t reserved[7];
+    char texts[LIMIT_KEY_TEXTS_MAX]; // of the others, each with its zero: subject, API key, route,
+};                                   // headers as name=value
+
+// One key of a policy that has a limit of its own.
+struct limit_override {
+    uint32_t policy, reserved;
+    uint64_t limit;       // UINT64_MAX: unlimited
+    uint64_t until_ns;    // CLOCK_MONOTONIC; 0: for good
+    uint64_t limit_after; // from then on
+    struct limit_key key;
 };
 
 struct limit_policy_set {

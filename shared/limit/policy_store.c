@@ -9,6 +9,7 @@
 #include "limit/hold.h"
 #include "limit/key.h"
 #include "limit/layout.h"
+#include "limit/limit_key.h"
 #include "limit/policy.h"
 
 #define PUBLISH_WAIT_NS (200 * NS_PER_MS)
@@ -37,6 +38,8 @@ uint64_t policy_store_layout_hash(void)
                              sizeof(struct limit_policy),
                              offsetof(struct limit_policy, limit),
                              offsetof(struct limit_policy, paths),
+                             offsetof(struct limit_policy, headers),
+                             sizeof(struct policy_override),
                              offsetof(struct limit_policy, hold_ns),
                              offsetof(struct limit_policy, first_cell),
                              LIMIT_POLICIES_MAX};
@@ -79,8 +82,9 @@ static bool is_sound(const struct policy_book *book, uint64_t generation, uint64
     }
     for (uint32_t i = 0; i < book->n_overrides; i++) {
         const struct policy_override *override = &book->overrides[i];
-        if (override->policy >= book->n ||
-            !policy_can_count(&book->policies[override->policy], override->limit)) {
+        const struct limit_policy *policy = &book->policies[override->policy % LIMIT_POLICIES_MAX];
+        if (override->policy >= book->n || !policy_can_count(policy, override->limit) ||
+            !policy_can_count(policy, override->limit_after)) {
             return false;
         }
     }
@@ -179,14 +183,14 @@ static void put_overrides(const uint8_t hash_key[SEGMENT_KEY_BYTES],
     for (uint32_t i = 0; i < set->n_overrides; i++) {
         const struct limit_override *from = &set->overrides[i];
         const struct limit_policy *policy = &set->policies[from->policy];
-        struct limit_facts facts = {.client = from->client,
-                                    .subject = from->text,
-                                    .subject_len = strnlen(from->text, LIMIT_KEY_TEXT_MAX),
-                                    .api_key = from->text,
-                                    .api_key_len = strnlen(from->text, LIMIT_KEY_TEXT_MAX)};
+        struct limit_facts facts;
+        limit_key_facts(&from->key, &facts);
         struct policy_override override = {.policy = from->policy,
                                            .limit = from->limit,
-                                           .hash = key_hash(hash_key, &facts, from->parts, policy)};
+                                           .until_ns = from->until_ns,
+                                           .limit_after = from->limit_after,
+                                           .hash =
+                                               key_hash(hash_key, &facts, from->key.parts, policy)};
         uint32_t at = book->n_overrides++;
         while (at > 0 && policy_override_compare(&book->overrides[at - 1], override.policy,
                                                  override.hash) > 0) {

@@ -16,8 +16,9 @@ struct policy_range { // cells that belonged to a policy until generation `retir
     uint32_t first, n;
     uint64_t retired_in;
 };
-struct policy_override {  // one key's own limit
-    uint64_t hash, limit; // limit UINT64_MAX: unlimited
+struct policy_override {            // one key's own limit
+    uint64_t hash, limit;           // limit UINT64_MAX: unlimited
+    uint64_t until_ns, limit_after; // whoever decides judges by the end; 0: there is none
     uint32_t policy, reserved;
 };
 struct policy_book {

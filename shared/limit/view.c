@@ -177,7 +177,9 @@ bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash
     }
     if (low < view->book.n_overrides &&
         policy_override_compare(&overrides[low], policy, hash) == 0) {
-        *limit = overrides[low].limit;
+        const struct policy_override *own = &overrides[low];
+        bool has_ended = own->until_ns != 0 && own->until_ns <= view_now_ns(view);
+        *limit = has_ended ? own->limit_after : own->limit;
     }
     return *limit != UINT64_MAX;
 }

@@ -39,7 +39,7 @@ static inline uint64_t view_now_ns(const struct limit_view *view)
 {
     return view->clock_ns ? view->clock_ns(view->clock_arg) : clock_mono_ns();
 }
-// Puts the key's own limit into `limit`, if it has one. False: it is unlimited.
+// Puts the key's own limit into `limit`, if it has one that has not ended. False: it is unlimited.
 bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit);
 // Takes back what was charged to a cell, as far as it still stands.
 void view_take_back(const struct limit_view *view, const struct meter *meter,

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support.suite import binary
+from support.tokens import SECRET, bearer, token
 from support.wait import wait_for
 
 PROCESSES = ("api-front", "limiter")
@@ -39,17 +40,17 @@ def spend(suite, headers=SPENT, at_most=50):
     return at_most
 
 
-def stats(suite):
-    return json.loads(suite.get("/api/rate-limit/stats").body)
+def stats(suite, who=None):
+    return json.loads(suite.get("/api/rate-limit/stats", who or {}).body)
 
 
 def test_statistics_count_hits_near_and_refusals_and_name_who_is_refused(start):
-    suite = start()
+    suite = start(JWT_SECRET=SECRET)
     assert spend(suite) == 5
     assert spend(suite, {**SPENT, "X-API-Key": "sk_live_0123456789abcdef"}) == 5
     for _ in range(3):
         suite.get("/a", SPENT)
-    report = stats(suite)
+    report = stats(suite, bearer(token(sub="root", scope="openid valvechain:admin")))
     free = next(policy for policy in report["policies"] if policy["name"] == "tier-free")
     assert (free["hits"], free["nearLimit"], free["refused"], free["shadowRefused"]) == (10, 4, 5, 0)
     assert free["checksRefused"] == 0
@@ -58,8 +59,10 @@ def test_statistics_count_hits_near_and_refusals_and_name_who_is_refused(start):
         ("tier-free", 4, 0), ("tier-free", 1, 0)]
     assert top[0]["key"] == "client:192.0.2.7"
     assert re.fullmatch(r"api-key:sk_l~[0-9a-f]{8}", top[1]["key"]), "a secret is not shown"
-    elsewhere = suite.get("/api/rate-limit/stats", {"X-Forwarded-For": "10.1.2.3"})
-    assert all("key" not in entry for entry in json.loads(elsewhere.body)["topRefused"])
+    for who in ({}, {"X-Forwarded-For": "10.1.2.3"}, bearer(token(sub="root", scope="valvechain:admins")),
+                bearer(token(sub="root", scope="valvechain:admin", secret="of somebody else, long enough"))):
+        unnamed = stats(suite, who)["topRefused"]
+        assert len(unnamed) == 2 and all("key" not in entry for entry in unnamed), who
     shown = valvectl(suite, "limit", "top")
     assert "client:192.0.2.7" in shown and "0123456789abcdef" not in shown
     line = next(line for line in valvectl(suite, "limits").splitlines() if line.startswith("tier-free"))
@@ -106,6 +109,52 @@ def test_set_gives_a_key_a_limit_of_its_own_for_a_time(start):
     assert "of 8" in valvectl(suite, "limit", "show", "tier-free", "client:192.0.2.7"), "it survives"
     valvectl(suite, "limit", "set", "tier-free", "client:192.0.2.7", "--limit", "policy")
     assert "of 5" in valvectl(suite, "limit", "show", "tier-free", "client:192.0.2.7")
+
+
+def test_a_limit_of_its_own_ends_on_time_while_the_limiter_is_down(start):
+    suite = start()
+    valvectl(suite, "limit", "set", "tier-free", "client:192.0.2.7", "--limit", "0", "--for", "2s",
+             "--reason", "x")
+    suite["limiter"].kill()
+    assert suite.get("/a", SPENT).status == 429, "it is still in force"
+    wait_for(lambda: suite.get("/a", SPENT).status == 200, 5, "the policy's own limit")
+    assert spend(suite) == 4
+    assert "of 5" in valvectl(suite, "limit", "show", "tier-free", "client:192.0.2.7")
+
+
+def test_a_key_of_several_parts_has_a_limit_of_its_own(start, tmp_path, upstream):
+    config = {"upstreams": [{"name": "app", "url": upstream.url}],
+              "routes": [{"name": "a", "path": "/a", "upstream": "app"},
+                         {"name": "b", "path": "/b", "upstream": "app"}],
+              "limits": {"policies": [{
+                  "name": "own", "key": ["client-address", "route", "header:X-Team"], "limit": 4,
+                  "window_ms": 600000, "replaces": ["tier-free", "global"],
+                  "overrides": [{"client_address": "192.0.2.7", "route": "b", "limit": 2,
+                                 "headers": [{"name": "X-Team", "value": "the blues"}]}]}]}}
+    (tmp_path / "valvechain.json").write_text(json.dumps(config))
+    suite = start(CONFIG_FILE=tmp_path / "valvechain.json", UPSTREAM_URL="")
+    team = {**SPENT, "X-Team": "the blues"}
+
+    def spend_at(target):
+        for passed in range(20):
+            if suite.get(target, team).status == 429:
+                return passed
+        return 20
+
+    assert spend_at("/b") == 2
+    key = ("own", "client:192.0.2.7", "route:a", "header:X-Team=the blues")
+    valvectl(suite, "limit", "set", *key, "--limit", "7", "--for", "1h", "--reason", "x")
+    assert spend_at("/a") == 7
+    assert "used 7 of 7" in valvectl(suite, "limit", "show", *key)
+    assert "used 2 of 2" in valvectl(suite, "limit", "show", "own",
+                                     "header:x-team=the blues route:b client:192.0.2.7")
+    assert "in 1 policy" in valvectl(suite, "limit", "reset", *key)
+    assert spend_at("/a") == 7 and spend_at("/b") == 0
+    lacking = valvectl(suite, "limit", "set", *key[:3], "--limit", "7", "--for", "1h", "--reason", "x",
+                       code=1)
+    assert "does not count by such a key" in lacking
+    valvectl(suite, "limit", "set", *key, "--limit", "policy")
+    assert "of 4" in valvectl(suite, "limit", "show", *key)
 
 
 def test_a_limit_of_its_own_ends_by_itself(start):
@@ -188,6 +237,12 @@ def test_bad_networks_are_refused_by_name():
                          timeout=20, env={"DENY_NETWORKS": "192.0.2.0/24,moon"})
     assert run.returncode != 0
     assert "DENY_NETWORKS: 'moon' is no address" in run.stdout + run.stderr
+    run = subprocess.run([binary("limiter"), "--check"], capture_output=True, text=True,
+                         check=False, timeout=20,
+                         env={"DENY_NETWORKS": "192.0.2.7/24,198.51.100.1",
+                              "ALLOW_NETWORKS": "10.0.0.1,192.0.2.0/24"})
+    assert run.returncode != 0
+    assert "DENY_NETWORKS and ALLOW_NETWORKS both have 192.0.2.0/24" in run.stdout + run.stderr
 
 
 def test_changes_are_events_on_the_bus(start):
@@ -214,10 +269,10 @@ def test_changes_are_events_on_the_bus(start):
 
 
 def test_a_flood_of_other_keys_does_not_hide_who_is_refused_most(start):
-    suite = start(TIER_FREE_MAX=0)
+    suite = start(TIER_FREE_MAX=0, JWT_SECRET=SECRET)
     for number in range(150):
         suite.get("/a", SPENT if number % 3 == 0 else {"X-Forwarded-For": f"198.51.100.{number}"})
-    top = stats(suite)["topRefused"]
+    top = stats(suite, bearer(token(sub="root", scope=["valvechain:admin"])))["topRefused"]
     most = next(entry for entry in top if entry["key"] == "client:192.0.2.7")
     assert most["refused"] - most["atMostTooMany"] <= 50 <= most["refused"]
     assert len(top) == 20

@@ -33,7 +33,8 @@ static const char full[] =
     "  {\"name\": \"search\", \"limit\": 100, \"window_ms\": 1000},\n"
     "  {\"name\": \"all\", \"match\": {\"paths\": [\"/api/\", \"/\"], \"methods\": [\"GET\"],\n"
     "    \"tiers\": [\"free\", \"trial\"], \"regions\": [\"asia\"], \"callers\": \"anonymous\",\n"
-    "    \"host\": \"API.Example.com\", \"header\": \"X-Beta\", \"header_value\": \"on\"},\n"
+    "    \"hosts\": [\"API.Example.com\", \"b\"],\n"
+    "    \"headers\": [{\"name\": \"X-Beta\", \"value\": \"on\"}, {\"name\": \"X-B\"}]},\n"
     "   \"key\": [\"client-address\", \"route\", \"header:X-Team\"],\n"
     "   \"limit\": 100, \"limit_max\": 2000, \"window_ms\": 86400000, \"cost\": 2,\n"
     "   \"cost_header\": \"X-Cost\", \"keep_cost_header\": true, \"count\": \"failed\",\n"
@@ -79,9 +80,11 @@ Test(model_limits, everything)
     cr_expect_str_eq(all->match.tiers[1], "trial");
     cr_expect_eq(all->match.regions, 8U);
     cr_expect_eq(all->match.callers, (uint32_t)POLICY_CALLERS_ANONYMOUS);
-    cr_expect_str_eq(all->match.host, "api.example.com");
-    cr_expect_str_eq(all->match.header, "x-beta");
-    cr_expect_str_eq(all->match.header_value, "on");
+    cr_expect_str_eq(all->match.hosts[0], "api.example.com");
+    cr_assert_eq(all->match.n_headers, 2U);
+    cr_expect_str_eq(all->match.headers[0].name, "x-beta");
+    cr_expect_str_eq(all->match.headers[0].value, "on");
+    cr_expect_null(all->match.headers[1].value);
     cr_expect_str_eq(all->key[2], "header:x-team");
     cr_expect_str_eq(all->cost_header, "x-cost");
     cr_expect(all->keep_cost_header);
@@ -182,7 +185,15 @@ Test(model_limits, each_mistake_is_told_with_what_is_allowed)
         {POLICY(", \"match\": {\"paths\": [\"api\"]}"), "match.paths[0]: 'api' is not of the form"},
         {POLICY(", \"match\": {\"regions\": [\"mars\"]}"),
          "'mars' is none of the choices, allowed us-east, us-west, europe, asia"},
-        {POLICY(", \"match\": {\"header_value\": \"x\"}"), "'header_value' without 'header'"},
+        {POLICY(", \"match\": {\"headers\": [{\"value\": \"x\"}]}"),
+         "headers[0]: the field 'name' is missing"},
+        {POLICY(", \"match\": {\"headers\": [{\"name\": \"X-A\"}, {\"name\": \"x-a\"}]}"),
+         "match.headers[1]: 'x-a' stands here twice"},
+        {POLICY(", \"match\": {\"headers\": [{\"name\": \"a\"}, {\"name\": \"b\"}, {\"name\": "
+                "\"c\"}, {\"name\": \"d\"}, {\"name\": \"e\"}]}"),
+         "match.headers: has 5 items, allowed 0 to 4"},
+        {POLICY(", \"match\": {\"hosts\": [\"a:80\"]}"),
+         "match.hosts[0]: 'a:80' is not of the form"},
         {POLICY(", \"overrides\": [{\"limit\": 1}]"), "overrides[0]: needs its key"},
         {POLICY(", \"overrides\": [{\"subject\": \"a\", \"api_key\": \"b\", \"limit\": 1}]"),
          "needs its key: one of"},
@@ -195,10 +206,18 @@ Test(model_limits, each_mistake_is_told_with_what_is_allowed)
                 "\"limit\": 7}]"),
          "overrides[1]: has the key of overrides[0], too"},
         {POLICY(", \"key\": [\"api-key\"], \"overrides\": [{\"subject\": \"a\", \"limit\": 6}]"),
-         "the policy's key is no 'subject'"},
+         "there is no 'api-key'"},
         {POLICY(", \"key\": [\"subject\", \"route\"], \"overrides\": [{\"subject\": \"a\", "
                 "\"limit\": 6}]"),
-         "the policy's key has several parts, overrides need one"},
+         "overrides[0]: needs all of the policy's key, there is no 'route'"},
+        {POLICY(", \"overrides\": [{\"subject\": \"a\", \"route\": \"r\", \"limit\": 6}]"),
+         "overrides[0]: the policy's key has no 'route'"},
+        {POLICY(", \"overrides\": [{\"subject\": \"a\", \"limit\": 6, \"headers\": [{\"name\": "
+                "\"X-A\", \"value\": \"1\"}]}]"),
+         "overrides[0]: the policy's key has no 'header:x-a'"},
+        {POLICY(", \"key\": [\"header:X-A\"], \"overrides\": [{\"limit\": 6, \"headers\": "
+                "[{\"name\": \"x-a\"}]}]"),
+         "overrides[0]: needs the value of 'x-a'"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         refused(rows[i].policies, rows[i].problem);
@@ -224,6 +243,31 @@ Test(model_limits, all_mistakes_are_told_at_once)
     for (size_t i = 0; i < 5; i++)
         cr_expect_eq(strncmp(problems.items[i], told[i], strlen(told[i])), 0, "%s",
                      problems.items[i]);
+}
+
+Test(model_limits, a_network_lies_in_one_region)
+{
+    cr_expect_eq(
+        parse("{\"limits\": {\"regions\": [\n"
+              "{\"region\": \"asia\", \"networks\": [\"10.1.0.0/16\", \"10.0.0.0/8\"]},\n"
+              "{\"region\": \"asia\", \"networks\": [\"10.1.0.0/16\", \"2001:db8::/32\"]},\n"
+              "{\"region\": \"europe\", \"networks\": [\"10.1.0.0/24\"]}]}}"),
+        0, "%s", problems.n ? problems.items[0] : "");
+    cr_expect_eq(
+        parse("{\"limits\": {\"regions\": [\n"
+              "{\"region\": \"asia\", \"networks\": [\"10.0.0.0/8\", \"10.1.0.0/16\"]},\n"
+              "{\"region\": \"europe\", \"networks\": [\"2001:db8::/32\", \"10.1.2.3/16\"]},\n"
+              "{\"region\": \"us-west\", \"networks\": [\"2001:db8:0::1/32\"]}]}}"),
+        -EINVAL);
+    cr_assert_eq(problems.n, 2U);
+    cr_expect_str_eq(
+        problems.items[0],
+        "c.json:3:52: limits.regions[1].networks[1]: '10.1.2.3/16' stands in "
+        "regions[0].networks[1], too, as another region; allowed is one region a network");
+    cr_expect_not_null(strstr(problems.items[1],
+                              "regions[2].networks[0]: '2001:db8:0::1/32' stands in "
+                              "regions[1].networks[0]"),
+                       "%s", problems.items[1]);
 }
 
 Test(model_limits, tiers_are_eight_at_most)

@@ -6,40 +6,12 @@
 
 #define WINDOW_NS (60 * NS_PER_S)
 
-static struct key_facts key_of(const char *text)
+static struct limit_key key_of(const char *text)
 {
-    struct key_facts key;
-    const char *wrong = key_facts_read(text, &key);
+    struct limit_key key;
+    const char *wrong = limit_key_read(text, &key);
     cr_assert_null(wrong, "%s: %s", text, wrong);
     return key;
-}
-
-Test(key_state, keys_are_read_by_kind)
-{
-    static const char *const bad[] = {
-        "",       "alice", "subject:", "client:x", "mail:a@b", "client:1.2.3.4 client:1.2.3.5",
-        "subject"};
-    struct key_facts key = key_of("client:192.0.2.7 subject:a:b route:r");
-    cr_expect_eq(key.parts, LIMIT_KEY_CLIENT | LIMIT_KEY_SUBJECT | LIMIT_KEY_ROUTE);
-    cr_expect_str_eq(key.facts.subject, "a:b");
-    cr_expect_eq(key.facts.subject_len, 3);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        cr_expect_not_null(key_facts_read(bad[i], &key), "%s", bad[i]);
-}
-
-Test(key_state, a_key_fits_policies_that_count_by_it_and_nothing_else)
-{
-    struct limit_policy policy = {.key_parts = LIMIT_KEY_CALLER};
-    struct key_facts client = key_of("client:192.0.2.7"), key = key_of("api-key:abc");
-    struct key_facts both = key_of("client:192.0.2.7 api-key:abc");
-    cr_expect(key_facts_fit(&client, &policy));
-    cr_expect(key_facts_fit(&key, &policy));
-    cr_expect_not(key_facts_fit(&both, &policy));
-    policy.key_parts = LIMIT_KEY_CLIENT | LIMIT_KEY_API_KEY;
-    cr_expect(key_facts_fit(&both, &policy));
-    cr_expect_not(key_facts_fit(&client, &policy));
-    policy.unlimited = true;
-    cr_expect_not(key_facts_fit(&both, &policy));
 }
 
 static void expect_reset(struct limit_policy_set *set, uint64_t most)
@@ -47,7 +19,7 @@ static void expect_reset(struct limit_policy_set *set, uint64_t most)
     struct fixture f;
     struct limit_verdict verdict;
     struct key_state state;
-    struct key_facts key = key_of("client:1.0.0.0"), other = key_of("client:2.0.0.0");
+    struct limit_key key = key_of("client:1.0.0.0"), other = key_of("client:2.0.0.0");
     fixture_init(&f, 4096);
     struct limit_view *view = fixture_view(&f, 0);
     cr_assert_eq(limit_publish(view, set, LIMIT_PUBLISH_REPLACE), 0);
@@ -111,6 +83,46 @@ Test(key_state, the_bound_of_overrides_is_what_the_cells_count)
     free(set);
 }
 
+// The end counts for whoever decides, with nobody there to publish anything.
+Test(key_state, a_limit_of_its_own_ends_on_time)
+{
+    struct limit_policy_set *set = calloc(1, sizeof(*set));
+    struct fixture f;
+    struct limit_verdict verdict;
+    struct key_state state;
+    struct limit_key one = key_of("client:1.0.0.0"), two = key_of("client:2.0.0.0");
+    cr_assert_not_null(set);
+    fixture_policy(set, "p", 3, WINDOW_NS);
+    fixture_init(&f, 4096);
+    uint64_t end_ns = f.now_ns + NS_PER_S;
+    set->overrides[0] =
+        (struct limit_override){.key = one, .limit = 5, .until_ns = end_ns, .limit_after = 4};
+    set->overrides[1] = (struct limit_override){
+        .key = two, .limit = UINT64_MAX, .until_ns = end_ns, .limit_after = 3};
+    set->n_overrides = 2;
+    struct limit_view *view = fixture_view(&f, 0);
+    cr_assert_eq(limit_publish(view, set, LIMIT_PUBLISH_REPLACE), 0);
+    for (int i = 0; i < 3; i++)
+        cr_expect(fixture_ask(view, 1, &verdict));
+    for (int i = 0; i < 30; i++)
+        cr_expect(fixture_ask(view, 2, &verdict));
+    f.now_ns = end_ns - 1;
+    cr_assert_eq(key_state_read(view, 0, &one, &state), 0);
+    cr_expect_eq(state.limit, 5);
+    f.now_ns = end_ns;
+    cr_assert_eq(key_state_read(view, 0, &one, &state), 0);
+    cr_expect_eq(state.limit, 4);
+    cr_expect(fixture_ask(view, 1, &verdict));
+    cr_expect_not(fixture_ask(view, 1, &verdict), "four, as before");
+    for (int i = 0; i < 3; i++)
+        cr_expect(fixture_ask(view, 2, &verdict), "%d: nothing was counted while it was unlimited",
+                  i);
+    cr_expect_not(fixture_ask(view, 2, &verdict));
+    free(view);
+    free(set);
+    fixture_fini(&f);
+}
+
 Test(key_state, a_limit_of_its_own_holds_in_every_algorithm)
 {
     static const enum limit_algorithm algorithms[] = {LIMIT_SLIDING_WINDOW, LIMIT_FIXED_WINDOW,
@@ -124,7 +136,7 @@ Test(key_state, a_limit_of_its_own_holds_in_every_algorithm)
         if (algorithms[i] != LIMIT_SLIDING_WINDOW)
             fixture_algorithm(set, algorithms[i], 40);
         set->overrides[0] = (struct limit_override){
-            .parts = LIMIT_KEY_CLIENT, .limit = 20, .client = fixture_facts(1).client};
+            .key = {.parts = LIMIT_KEY_CLIENT, .client = fixture_facts(1).client}, .limit = 20};
         set->n_overrides = 1;
         fixture_init(&f, 4096);
         struct limit_view *view = fixture_view(&f, 0);

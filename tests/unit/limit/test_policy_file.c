@@ -111,7 +111,7 @@ Test(policy_file, most_policies_at_once_are_counted_by_path_and_host)
     for (int i = 0; i < 9; i++) {
         snprintf(one, sizeof(one),
                  "%s{\"name\": \"p%d\", \"window_ms\": 1000, \"limit\": 1, "
-                 "\"match\": {\"paths\": [\"/p%d\"], \"host\": \"h%d\"}}",
+                 "\"match\": {\"paths\": [\"/p%d\"], \"hosts\": [\"h%d\"]}}",
                  i ? "," : "", i, i, i % 2);
         strcat(text, one);
     }
@@ -137,64 +137,22 @@ Test(policy_file, most_policies_at_once_are_counted_by_path_and_host)
 
 Test(policy_file, match)
 {
+    static const char text[] =
+        "\"tiers\": [{\"name\": \"gold\", \"limit\": 50}], \"policies\": ["
+        "{\"name\": \"path\", \"window_ms\": 60000, \"limit\": 9,"
+        " \"match\": {\"paths\": [\"/a\", \"/b/c\"]}},"
+        "{\"name\": \"post\", \"window_ms\": 60000, \"limit\": 9,"
+        " \"match\": {\"methods\": [\"POST\"]}},"
+        "{\"name\": \"asia\", \"window_ms\": 60000, \"limit\": 9,"
+        " \"match\": {\"regions\": [\"asia\"], \"tiers\": [\"gold\"]}},"
+        "{\"name\": \"known\", \"window_ms\": 60000, \"limit\": 9,"
+        " \"match\": {\"callers\": \"authenticated\"}},"
+        "{\"name\": \"host\", \"window_ms\": 60000, \"limit\": 9,"
+        " \"match\": {\"hosts\": [\"h.example\"], \"callers\": \"anonymous\"}},"
+        "{\"name\": \"team\", \"window_ms\": 60000, \"limit\": 9,"
+        " \"match\": {\"headers\": [{\"name\": \"X-T\", \"value\": \"a\"}]}}]";
     struct world w;
-    start(
-        &w,
-        "\"tiers\": [{\"name\": \"gold\", \"limit\": 50}], \"policies\": [" P("path", 9, ", \"match\": {\"paths\": [\"/a\", \"/b/c\"]}") "," P(
-            "post", 9,
-            ", \"match\": {\"methods\": [\"POST\"]}") "," P("asia", 9,
-                                                            ", \"match\": {\"regions\": "
-                                                            "[\"asia\"], \"tiers\": "
-                                                            "[\"gold\"]}") "," P("known", 9,
-                                                                                 ", "
-                                                                                 "\"match\": "
-                                                                                 "{\"callers\""
-                                                                                 ": "
-                                                                                 "\"authentica"
-                                                                                 "ted"
-                                                                                 "\"}") "," P("ho"
-                                                                                              "s"
-                                                                                              "t",
-                                                                                              9,
-                                                                                              ", "
-                                                                                              "\""
-                                                                                              "ma"
-                                                                                              "tc"
-                                                                                              "h"
-                                                                                              "\""
-                                                                                              ": "
-                                                                                              "{"
-                                                                                              "\""
-                                                                                              "ho"
-                                                                                              "st"
-                                                                                              "\""
-                                                                                              ": "
-                                                                                              "\""
-                                                                                              "h."
-                                                                                              "ex"
-                                                                                              "am"
-                                                                                              "pl"
-                                                                                              "e"
-                                                                                              "\""
-                                                                                              ", "
-                                                                                              "\""
-                                                                                              "ca"
-                                                                                              "ll"
-                                                                                              "er"
-                                                                                              "s"
-                                                                                              "\""
-                                                                                              ": "
-                                                                                              "\""
-                                                                                              "an"
-                                                                                              "on"
-                                                                                              "ym"
-                                                                                              "ou"
-                                                                                              "s"
-                                                                                              "\""
-                                                                                              "}") "," P("team",
-                                                                                                         9,
-                                                                                                         ", \"match\": {\"header\": \"X-T\", \"header_value\": \"a\"}") "]",
-        NULL);
+    start(&w, text, NULL);
     static const char *const beta[] = {"x-t", "b", NULL}, *const team[] = {"x-t", "a", NULL};
     const struct {
         const char *path, *host, *subject;
@@ -394,6 +352,71 @@ Test(policy_file, overrides)
         facts.api_key = rows[i].api_key;
         facts.api_key_len = strlen(rows[i].api_key);
         cr_expect_eq(admitted(&w, &facts, 400), rows[i].admitted, "row %zu", i);
+    }
+    stop(&w);
+}
+
+Test(policy_file, any_host_and_all_headers)
+{
+    static const char *const both[] = {"x-a", "1", "x-b", "", NULL};
+    static const char *const one[] = {"x-a", "1", NULL}, *const other[] = {"x-b", "2", NULL};
+    static const char *const wrong[] = {"x-a", "2", "x-b", "1", NULL};
+    struct world w;
+    start(&w,
+          "\"policies\": [" P("both", 9,
+                              ", \"match\": {\"hosts\": [\"A.example\", \"b.example\"], "
+                              "\"headers\": [{\"name\": \"X-A\", \"value\": \"1\"}, "
+                              "{\"name\": \"X-B\"}]}") "]",
+          NULL);
+    const struct {
+        const char *host;
+        const char *const *headers;
+        bool binds;
+    } rows[] = {{"a.example", both, true},  {"b.example", both, true}, {"c.example", both, false},
+                {"", both, false},          {"a.example", one, false}, {"a.example", other, false},
+                {"a.example", wrong, false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct limit_facts facts = facts_of("/");
+        facts.host = rows[i].host;
+        facts.host_len = strlen(rows[i].host);
+        facts.header = header_of;
+        facts.header_arg = rows[i].headers;
+        cr_expect_str_eq(bound_by(&w, &facts),
+                         rows[i].binds ? "tier-free global both" : "tier-free global", "row %zu",
+                         i);
+    }
+    stop(&w);
+}
+
+Test(policy_file, overrides_of_a_key_of_several_parts)
+{
+    static const char *const red[] = {"x-team", "red", NULL}, *const blue[] = {"x-team", "blue",
+                                                                               NULL};
+    struct world w;
+    start(&w,
+          "\"policies\": [" P("own", 1,
+                              ", \"replaces\": [\"tier-free\", \"global\"], "
+                              "\"key\": [\"caller\", \"route\", \"header:X-Team\"], "
+                              "\"overrides\": [{\"subject\": \"alice\", \"route\": \"a\", "
+                              "\"headers\": [{\"name\": \"X-Team\", \"value\": \"red\"}], "
+                              "\"limit\": 3}]") "]",
+          NULL);
+    const struct {
+        const char *subject, *route;
+        const char *const *headers;
+        unsigned admitted;
+    } rows[] = {{"alice", "a", red, 3},
+                {"alice", "a", blue, 1},
+                {"alice", "b", red, 1},
+                {"bob", "a", red, 1}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct limit_facts facts = facts_of("/");
+        facts.subject = rows[i].subject;
+        facts.subject_len = strlen(rows[i].subject);
+        facts.route = rows[i].route;
+        facts.header = header_of;
+        facts.header_arg = rows[i].headers;
+        cr_expect_eq(admitted(&w, &facts, 5), rows[i].admitted, "row %zu", i);
     }
     stop(&w);
 }
