@@ -1,14 +1,24 @@
 # shellcheck shell=bash
-# bench breaker | bench proxy [ROUNDS] [SECONDS] | bench segment [ARGUMENTS of both programs]
-# The same machine, the same run; without npm or a registry it is left out, and said so.
-bench_opossum() {
-    local dir=$ROOT/build/bench/opossum
-    command -v npm >/dev/null || { say "opossum: left out, there is no npm"; return; }
+# bench breaker | bench limits [ROUNDS] [SECONDS] [PEERS] | bench proxy [ROUNDS] [SECONDS] |
+# bench segment [ARGUMENTS of both programs]
+# npm packages for a peer, under build/bench/NAME: npm_packages NAME PACKAGE... The same machine, the
+# same run; without npm or a registry the peer is left out, and said so.
+npm_packages() {
+    local name=$1 dir=$ROOT/build/bench/$1 package
+    shift
+    command -v npm >/dev/null || { say "$name: left out, there is no npm"; return 1; }
     mkdir -p "$dir"
-    [ -d "$dir/node_modules/opossum" ] ||
-        npm install --silent --no-audit --no-fund --prefix "$dir" opossum >"$dir/npm.log" 2>&1 ||
-        { say "opossum: left out, npm cannot install it ($dir/npm.log)"; return; }
-    NODE_PATH=$dir/node_modules node tests/bench/bench_opossum.js
+    for package in "$@"; do
+        [ -d "$dir/node_modules/$package" ] && continue
+        npm install --silent --no-audit --no-fund --prefix "$dir" "$@" >"$dir/npm.log" 2>&1 && return
+        say "$name: left out, npm cannot install it ($dir/npm.log)"
+        return 1
+    done
+}
+
+bench_opossum() {
+    npm_packages opossum opossum || return 0
+    NODE_PATH=$ROOT/build/bench/opossum/node_modules node tests/bench/bench_opossum.js
 }
 
 cmd_bench() {
@@ -19,6 +29,12 @@ cmd_bench() {
         install_packages build test bench
         build_preset release
         VALVECHAIN_BUILD=$ROOT/build/release /usr/bin/python3 -P -B tests/bench/bench_proxy.py "$@"
+        ;;
+    limits)
+        install_packages build test bench
+        build_preset release
+        npm_packages express express express-rate-limit rate-limit-redis redis || true
+        VALVECHAIN_BUILD=$ROOT/build/release /usr/bin/python3 -P -B tests/bench/bench_limits.py "$@"
         ;;
     segment)
         install_packages build
@@ -37,7 +53,7 @@ cmd_bench() {
         build/release/bin/bench_segment_breaker --rounds 3 --operations 500000 "$@"
         bench_opossum
         ;;
-    *) die "bench breaker, bench proxy, or bench segment" ;;
+    *) die "bench breaker, bench limits, bench proxy, or bench segment" ;;
     esac
     give_back
 }

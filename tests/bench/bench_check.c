@@ -1,5 +1,6 @@
 // Asks a limiter's commands socket as fast as it answers: one check at a time, pipelined, or in
-// batches of 100; protobuf's own bytes. Prints one line of figures.
+// batches of 100; protobuf's own bytes. Prints one line: the mode, how many checks were answered in
+// how many seconds, and the median and the 99th percentile of what one took when alone (else 0).
 //
 //   bench_check SOCKET single|pipelined|batch SECONDS [KEYS]
 #include <stdio.h>
@@ -14,8 +15,10 @@
 #define WINDOW_BATCH_MAX  8
 #define BATCH             100
 #define WAIT_MS           2000
+#define LATENCY_MAX_US    100000
 
 static unsigned n_keys = 10000, next_key;
+static uint64_t latencies[LATENCY_MAX_US + 1]; // how many took so many microseconds; the last: more
 
 // LimitCheck{client: "10.a.b.c"}, as field 1 of a batch when asked for.
 static size_t put_check(unsigned char *out, bool in_batch)
@@ -59,6 +62,14 @@ static int take(void *socket, const char *topic)
     return strcmp(answered, topic) == 0 ? 0 : -1;
 }
 
+static unsigned long percentile_us(uint64_t n, unsigned percent)
+{
+    unsigned long us = 0;
+    for (uint64_t seen = latencies[0]; seen * 100 < n * percent && us < LATENCY_MAX_US;)
+        seen += latencies[++us];
+    return us;
+}
+
 static int run(void *socket, const char *mode, uint64_t seconds)
 {
     bool is_batch = strcmp(mode, "batch") == 0;
@@ -71,19 +82,23 @@ static int run(void *socket, const char *mode, uint64_t seconds)
     for (unsigned i = 0; i < window; i++)
         if (ask(socket, topic, checks) < 0)
             return -1;
-    while (clock_mono_ns() < end_ns) {
+    for (uint64_t asked_ns = begin_ns, now_ns = begin_ns; now_ns < end_ns; asked_ns = now_ns) {
         // As many again as have been answered: half a window at a time when pipelined.
         unsigned turn = window > 1 ? window / 2 : 1;
         for (unsigned i = 0; i < turn; i++, answers++)
             if (take(socket, topic) < 0)
                 return -1;
+        now_ns = clock_mono_ns();
+        uint64_t took_us = (now_ns - asked_ns) / NS_PER_US;
+        latencies[took_us < LATENCY_MAX_US ? took_us : LATENCY_MAX_US] += window == 1;
         for (unsigned i = 0; i < turn; i++)
             if (ask(socket, topic, checks) < 0)
                 return -1;
     }
     double taken_s = (double)(clock_mono_ns() - begin_ns) / NS_PER_S;
-    printf("%s %.0f checks/s %.2f us a check\n", mode, (double)answers * checks / taken_s,
-           taken_s * 1e6 / (double)(answers * checks));
+    uint64_t n = window == 1 ? answers : 0;
+    printf("%s checks %lu seconds %.3f p50_us %lu p99_us %lu\n", mode,
+           (unsigned long)(answers * checks), taken_s, percentile_us(n, 50), percentile_us(n, 99));
     return 0;
 }
 

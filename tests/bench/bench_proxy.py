@@ -12,12 +12,10 @@ of them ever in the way; access logs are off everywhere. Then p99 at half of eac
 Prints tables; CSV in build/bench/.
 """
 
-import csv
 import datetime
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,15 +23,15 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import raw_http  # noqa: E402
+from support import measure  # noqa: E402
+from support.measure import cpu_seconds, pinned, rss_kib  # noqa: E402
 from support.ports import reserve_port  # noqa: E402
-from support.suite import BUILD, ROOT, Suite  # noqa: E402
+from support.suite import BUILD, Suite  # noqa: E402
 from support.wait import wait_for  # noqa: E402
 
-PROXY_CORE, OTHER_CORE = "0", "1"
+PROXY_CORE, OTHER_CORE = measure.SERVER_CORE, measure.LOAD_CORE
 CONNECTIONS = 32
 PATH = "/api/app/hello"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 UPSTREAM_CONF = """
 daemon off; worker_processes 1; pid {dir}/upstream.pid; error_log {dir}/upstream.err;
@@ -90,60 +88,6 @@ backend app
 """
 
 
-def pinned(core, *command):
-    return ["taskset", "-c", core, *command]
-
-
-def cpu_seconds(pids):
-    total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(") ", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
-
-
-def rss_kib(pids):
-    total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/status", encoding="ascii") as file:
-            total += int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
-    return total
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
-
-
-class Server:
-    """An nginx or HAProxy from a configuration, on its core."""
-
-    def __init__(self, name, folder, port, core, program, arguments, conf, upstream_port):
-        self.name, self.port = name, port
-        path = os.path.join(folder, f"{name}.conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(conf.format(dir=folder, port=port, upstream=upstream_port))
-        self.child = subprocess.Popen(pinned(core, program, *arguments, path),
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                      stderr=open(os.path.join(folder, f"{name}.log"), "wb"))
-        wait_for(self.answers, 10, f"{name} on port {port}")
-
-    def answers(self):
-        assert self.child.poll() is None, f"{self.name} did not start"
-        try:
-            return raw_http.request(self.port, target=PATH).status == 200
-        except OSError:
-            return False
-
-    def pids(self):
-        return [self.child.pid, *children(self.child.pid)]
-
-    def stop(self):
-        self.child.terminate()
-        self.child.wait(10)
-
-
 class Front:
     """The suite; the proxy is api-front alone, the other processes sit on the other core."""
 
@@ -158,9 +102,7 @@ class Front:
         self.suite.start()
         self.port = self.suite.port
         for process in self.suite.processes:
-            core = PROXY_CORE if process.name == "api-front" else OTHER_CORE
-            subprocess.run(["taskset", "-a", "-c", "-p", core, str(process.pid)], check=True,
-                           stdout=subprocess.DEVNULL)
+            measure.pin(process.pid, PROXY_CORE if process.name == "api-front" else OTHER_CORE)
 
     def pids(self):
         return [self.suite["api-front"].pid]
@@ -170,12 +112,7 @@ class Front:
 
 
 def run_wrk(port, seconds):
-    """(requests, requests a second); every answer must be a 200."""
-    text = subprocess.run(
-        pinned(OTHER_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"http://127.0.0.1:{port}{PATH}"),
-        check=True, capture_output=True, text=True).stdout
-    assert "Non-2xx" not in text and "Socket errors" not in text, text
-    return int(re.search(r"(\d+) requests in", text).group(1)), float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+    return measure.run_wrk(f"http://127.0.0.1:{port}{PATH}", CONNECTIONS, seconds)
 
 
 def paced(port, rate, seconds):
@@ -222,35 +159,25 @@ def measure_rounds(proxies, rounds, seconds):
     return rows
 
 
-def median_of(rows, proxy, column):
-    return statistics.median(row[column] for row in rows if row["proxy"] == proxy)
-
-
 def ratios(rows, other, column):
-    """Median of the ratios within each round: what drifts between rounds cancels out."""
-    pairs = {}
-    for row in rows:
-        pairs.setdefault(row["round"], {})[row["proxy"]] = row[column]
-    return statistics.median(pair["api-front"] / pair[other] for pair in pairs.values())
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        model = re.search(r"model name\s*:\s*(.*)", file.read())
-    return f"{model.group(1) if model else 'unknown CPU'}, {os.cpu_count()} cores, Linux {os.uname().release}"
+    return measure.median_ratio(rows, "proxy", "api-front", other, column)
 
 
 def report(proxies, rows, latency, memory):
-    out = [f"{datetime.date.today()}, {machine()}", "",
+    out = [f"{datetime.date.today()}, {measure.machine()}", "",
            f"{'':<12}{'requests/s':>12}{'CPU us/req':>12}{'p50 us @50%':>13}{'p99 us @50%':>13}{'RSS KiB':>10}{'1000 idle':>12}"]
     for proxy in proxies:
         name = proxy.name
-        out.append(f"{name:<12}{median_of(rows, name, 'requests_per_s'):>12.0f}{median_of(rows, name, 'cpu_us_per_request'):>12.2f}"
+        out.append(f"{name:<12}{measure.median_of(rows, 'proxy', name, 'requests_per_s'):>12.0f}{measure.median_of(rows, 'proxy', name, 'cpu_us_per_request'):>12.2f}"
                    f"{latency[name]['p50_us']:>13}{latency[name]['p99_us']:>13}{memory[name][0]:>10}{memory[name][1]:>12}")
     for other in ("nginx", "haproxy"):
         cpu, rate = ratios(rows, other, "cpu_us_per_request"), ratios(rows, other, "requests_per_s")
         out.append(f"api-front / {other:<8} CPU per request {cpu:.2f} (to reach: at most 1.10)   requests/s {rate:.2f}")
     return "\n".join(out)
+
+
+def start_server(name, folder, port, core, command, conf, upstream_port):
+    return measure.Server(name, port, core, command, folder, conf.format(dir=folder, port=port, upstream=upstream_port), PATH)
 
 
 def main():
@@ -259,22 +186,19 @@ def main():
     if os.cpu_count() < 2:
         sys.exit("bench proxy needs two cores: one for the proxy, one for the load")
     folder = tempfile.mkdtemp(prefix="vcbench-")
-    out = os.path.join(ROOT, "build", "bench")
-    os.makedirs(out, exist_ok=True)
     upstream_port = reserve_port()
     started = []
     try:
-        started.append(Server("upstream", folder, upstream_port, OTHER_CORE, "nginx", ["-p", folder, "-c"], UPSTREAM_CONF, upstream_port))
+        started.append(start_server("upstream", folder, upstream_port, OTHER_CORE, ["nginx", "-p", folder, "-c"], UPSTREAM_CONF, upstream_port))
         proxies = [Front(upstream_port)]
         started += proxies
-        for name, program, arguments, conf in (("nginx", "nginx", ["-p", folder, "-c"], NGINX_CONF),
-                                               ("haproxy", "haproxy", ["-db", "-f"], HAPROXY_CONF)):
-            proxies.append(Server(name, folder, reserve_port(), PROXY_CORE, program, arguments, conf, upstream_port))
+        for name, command, conf in (("nginx", ["nginx", "-p", folder, "-c"], NGINX_CONF), ("haproxy", ["haproxy", "-db", "-f"], HAPROXY_CONF)):
+            proxies.append(start_server(name, folder, reserve_port(), PROXY_CORE, command, conf, upstream_port))
             started.append(proxies[-1])
         for proxy in proxies:
             run_wrk(proxy.port, 1)  # warm
         rows = measure_rounds(proxies, rounds, seconds)
-        latency = {proxy.name: paced(proxy.port, median_of(rows, proxy.name, "requests_per_s") / 2, seconds) for proxy in proxies}
+        latency = {proxy.name: paced(proxy.port, measure.median_of(rows, "proxy", proxy.name, "requests_per_s") / 2, seconds) for proxy in proxies}
         memory = {proxy.name: idle_memory(proxy, 1000) for proxy in proxies}
     finally:
         for server in reversed(started):
@@ -282,14 +206,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     text = report(proxies, rows, latency, memory)
     print("\n" + text)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    with open(os.path.join(out, f"proxy-{stamp}.csv"), "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    with open(os.path.join(out, f"proxy-{stamp}.txt"), "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    print(f"\nwritten: build/bench/proxy-{stamp}.csv and .txt")
+    measure.write_results("proxy", rows, text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,8 @@
 // What a limit costs a request: nanoseconds of CPU for one limit_decide, with tables of different
 // numbers of keys, 1, 2 and 4 processes, on random keys or all on one. CSV: one line a measurement,
 // the median, least and most of all processes and rounds.
-// Arguments: --rounds N --operations N --keys N[,N...].
+// Arguments: --rounds N --operations N --keys N[,N...] --brief yes (one policy, one process, random
+// keys, and nothing else).
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static struct arena *arena;
 static struct cell *cells;
 static struct policy_store *store;
 static uint64_t n_cells, n_rounds = 5, n_operations = 1000000;
+static bool is_brief;
 
 static void require(bool condition, const char *what)
 {
@@ -198,12 +200,14 @@ static void measure_all(uint64_t keys)
     static const uint32_t processes[] = {1, 2, 4};
     build_table(ONE_POLICY, keys);
     fill_table(keys);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < (is_brief ? 1 : 3); i++) {
         measure(ONE_POLICY, keys, processes[i], false);
-        measure(ONE_POLICY, keys, processes[i], true);
+        if (!is_brief) {
+            measure(ONE_POLICY, keys, processes[i], true);
+        }
     }
     drop_table();
-    for (enum kind kind = LOGIN_RING; kind <= REFUSED; kind++) {
+    for (enum kind kind = LOGIN_RING; kind <= REFUSED && !is_brief; kind++) {
         build_table(kind, keys);
         fill_table(keys);
         measure(kind, keys, 1, false);
@@ -233,8 +237,11 @@ int main(int argc, char **argv)
             n_operations = option(argv[i], argv[i + 1], 1000000000);
         } else if (strcmp(argv[i], "--keys") == 0 && argv[i + 1]) {
             keys = argv[i + 1];
+        } else if (strcmp(argv[i], "--brief") == 0 && argv[i + 1]) {
+            is_brief = strcmp(argv[i + 1], "yes") == 0;
         } else {
-            require(false, "the options are --rounds N, --operations N and --keys N[,N...]");
+            require(false, "the options are --rounds N, --operations N, --keys N[,N...] and "
+                           "--brief yes");
         }
     }
     arena = map_shared(sizeof(*arena));
