@@ -57,6 +57,15 @@ enum step answer_text(struct request *request, unsigned status, const char *cont
     return STEP_ANSWERED;
 }
 
+enum step answer_in_place(struct request *request, unsigned status, const char *body, size_t len)
+{
+    request->answer_type = "";
+    request->answer_body = body;
+    request->answer_body_len = len;
+    set_answered(request, status);
+    return STEP_ANSWERED;
+}
+
 static void add_member(struct strbuf *json, const char *name, const char *value)
 {
     strbuf_printf(json, ",\"%s\":", name);
@@ -98,7 +107,7 @@ void answer_upstream(struct request *request)
     valve_judge(request);
 }
 
-static bool is_own_header(const struct request *request, const struct http_header *header)
+bool answer_has_own_header(const struct request *request, const struct http_header *header)
 {
     if (header->name_len == strlen(REQUEST_ID_HEADER) &&
         strncasecmp(header->name, REQUEST_ID_HEADER, header->name_len) == 0) {
@@ -127,7 +136,7 @@ static void each_header(const struct request *request,
         const struct upstream_answer *answer = &request->exchange->answer;
         for (size_t i = 0; i < answer->n_headers; i++) {
             if (answer_header_passes(answer->headers, answer->n_headers, i) &&
-                !is_own_header(request, &answer->headers[i]) &&
+                !answer_has_own_header(request, &answer->headers[i]) &&
                 !limits_hide_header(request, answer->headers[i].name,
                                     answer->headers[i].name_len)) {
                 each(arg, answer->headers[i].name, value_or_blank(answer->headers[i].value));
@@ -192,6 +201,11 @@ static struct MHD_Response *response_of_upstream(struct request *request)
     return MHD_create_response_from_callback(size, READER_BLOCK, read_body, request, NULL);
 }
 
+static bool is_bodyless(const struct request *request)
+{
+    return request->method_bit == HTTP_HEAD || request->status == 204 || request->status == 304;
+}
+
 struct MHD_Response *answer_response(struct request *request, bool closing)
 {
     struct MHD_Response *response;
@@ -202,7 +216,7 @@ struct MHD_Response *answer_response(struct request *request, bool closing)
         void *body = (void *)(uintptr_t)request->answer_body;
         response =
             MHD_create_response_from_buffer(request->answer_body_len, body, MHD_RESPMEM_PERSISTENT);
-        request->bytes_out = request->method_bit == HTTP_HEAD ? 0 : request->answer_body_len;
+        request->bytes_out = is_bodyless(request) ? 0 : request->answer_body_len;
     }
     if (response == NULL) {
         return NULL;
@@ -265,9 +279,7 @@ size_t answer_raw(struct request *request, char *out, size_t cap)
         strbuf_printf(&text, "Content-Length: %" PRIu64 "\r\n", length);
     }
     strbuf_puts(&text, "Connection: close\r\n\r\n");
-    bool bodyless =
-        request->method_bit == HTTP_HEAD || request->status == 204 || request->status == 304;
-    body.iov_len = bodyless ? 0 : body.iov_len;
+    body.iov_len = is_bodyless(request) ? 0 : body.iov_len;
     if (body.iov_len > 0) {
         strbuf_append(&text, body.iov_base, body.iov_len);
     }

@@ -10,6 +10,11 @@
 
 // Passes the upstream's answer on: in one piece when it is complete, else as it comes.
 void answer_upstream(struct request *request);
+// A complete answer whose body lies elsewhere and stays there as long as the request; its headers,
+// Content-Type included, were added before. Of 304 it is the body that the client has.
+enum step answer_in_place(struct request *request, unsigned status, const char *body, size_t len);
+// Was a header of this name added to the answer, or will be?
+bool answer_has_own_header(const struct request *request, const struct http_header *header);
 // The prepared answer as libmicrohttpd wants it; NULL when there is no memory. `closing` adds
 // Connection: close.
 struct MHD_Response *answer_response(struct request *request, bool closing);

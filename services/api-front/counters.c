@@ -11,7 +11,7 @@
 #define METHODS     8 // bits of http_method_bit
 #define CLASSES     4 // 2xx to 5xx
 #define RESULTS     (EXCHANGE_CLIENT_GONE + 1)
-#define FALLBACKS   3
+#define FALLBACKS   4
 #define SOURCES     (ANSWER_FALLBACK + 1)
 #define TIERS       3
 #define ROUTE_OTHER 3 // index into routes: none, system, check, other come first
@@ -22,7 +22,9 @@ static const char *const class_names[CLASSES] = {"2xx", "3xx", "4xx", "5xx"};
 static const char *const endpoint_type_names[] = {"api", "auth", "system"};
 static const char *const check_names[COUNTERS_CHECKS] = {"admitted", "denied", "bad", "bad_target",
                                                          "forbidden"};
-static const char *const fallback_names[FALLBACKS] = {"mock", "queue", "error"};
+static const char *const fallback_names[FALLBACKS] = {"mock", "queue", "cache", "error"};
+static const char *const cache_names[COUNTERS_CACHES] = {"kept", "freshened", "not_allowed",
+                                                         "too_large", "incomplete"};
 const char *const answer_source_names[SOURCES] = {"upstream", "system", "gateway", "fallback"};
 const char *const exchange_result_names[RESULTS] = {
     [EXCHANGE_ANSWERED] = "answered",
@@ -59,7 +61,9 @@ struct counters {
     bool collect;
     metric_id plain[FRONT_METRICS]; // 0 where the metric has labels
     metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS], admitted, denied,
-        fallbacks[FALLBACKS], lease_answered, lease_late;
+        fallbacks[FALLBACKS], missed[FALLBACKS], caches[COUNTERS_CACHES], lease_answered,
+        lease_late;
+    uint64_t evictions; // told so far
     struct route_counters routes[COUNTERS_ROUTES_MAX + ROUTE_OTHER + 1];
     size_t n_routes;
     struct upstream_counters upstreams[COUNTERS_UPSTREAMS_MAX + 1]; // other comes first
@@ -143,9 +147,15 @@ int counters_create(struct metric_set *metrics, bool collect, struct counters **
     counters->denied = reg(counters, METRIC_INDEX_limit_decisions, "denied", NULL, NULL);
     counters->lease_answered = reg(counters, METRIC_INDEX_lease_waits, "answered", NULL, NULL);
     counters->lease_late = reg(counters, METRIC_INDEX_lease_waits, "late", NULL, NULL);
-    for (unsigned i = 0; i < FALLBACKS; i++)
+    for (unsigned i = 0; i < FALLBACKS; i++) {
         counters->fallbacks[i] =
             reg(counters, METRIC_INDEX_fallbacks, fallback_names[i], NULL, NULL);
+        if (strcmp(fallback_names[i], "error") != 0) // it always fits
+            counters->missed[i] =
+                reg(counters, METRIC_INDEX_fallbacks_missed, fallback_names[i], NULL, NULL);
+    }
+    for (unsigned i = 0; i < COUNTERS_CACHES; i++)
+        counters->caches[i] = reg(counters, METRIC_INDEX_cache_answers, cache_names[i], NULL, NULL);
     add_route(counters, COUNTERS_ROUTE_NONE, HTTP_ANY);
     add_route(counters, COUNTERS_ROUTE_SYSTEM, HTTP_ANY);
     add_route(counters, COUNTERS_ROUTE_CHECK, HTTP_ANY);
@@ -330,6 +340,29 @@ void counters_fallback(struct valves *valves, const char *kind)
     for (size_t i = 0; i < FALLBACKS; i++)
         if (strcmp(kind, fallback_names[i]) == 0)
             add(valves->counters, valves->counters->fallbacks[i], 1);
+}
+
+void counters_fallback_missed(struct valves *valves, const char *kind)
+{
+    for (size_t i = 0; i < FALLBACKS; i++)
+        if (strcmp(kind, fallback_names[i]) == 0)
+            add(valves->counters, valves->counters->missed[i], 1);
+}
+
+void counters_cache(struct valves *valves, enum counters_cache result)
+{
+    add(valves->counters, valves->counters->caches[result], 1);
+}
+
+void counters_cache_figures(struct valves *valves, struct answer_store_figures figures)
+{
+    struct counters *counters = valves->counters;
+    metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_cache_bytes],
+                 (double)figures.bytes);
+    metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_cache_entries],
+                 (double)figures.entries);
+    counters_add(valves, METRIC_INDEX_cache_evictions, figures.evictions - counters->evictions);
+    counters->evictions = figures.evictions;
 }
 
 void counters_check(struct valves *valves, enum counters_check result)

@@ -6,6 +6,7 @@
 #ifndef VALVECHAIN_API_FRONT_COUNTERS_H
 #define VALVECHAIN_API_FRONT_COUNTERS_H
 
+#include "answer_store.h"
 #include "config/model.h"
 #include "front_metrics.h"
 #include "limit/limit.h"
@@ -27,6 +28,15 @@ enum counters_check { // results of checks at CHECK_ENDPOINT
     COUNTERS_CHECK_BAD_TARGET,
     COUNTERS_CHECK_FORBIDDEN,
     COUNTERS_CHECKS,
+};
+
+enum counters_cache { // what became of answers that the fallback `cache` looked at
+    COUNTERS_CACHE_KEPT,
+    COUNTERS_CACHE_FRESHENED,
+    COUNTERS_CACHE_NOT_ALLOWED,
+    COUNTERS_CACHE_TOO_LARGE,
+    COUNTERS_CACHE_INCOMPLETE,
+    COUNTERS_CACHES,
 };
 
 struct counters;
@@ -58,7 +68,11 @@ void counters_lease_wait(struct valves *valves, bool answered, uint64_t waited_n
 void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict);
 void counters_upstream_result(struct request *request, enum exchange_result result);
-void counters_fallback(struct valves *valves, const char *kind); // "mock", "queue", "error"
+// "mock", "queue", "cache", "error"
+void counters_fallback(struct valves *valves, const char *kind);
+void counters_fallback_missed(struct valves *valves, const char *kind); // it did not fit
+void counters_cache(struct valves *valves, enum counters_cache result);
+void counters_cache_figures(struct valves *valves, struct answer_store_figures figures);
 void counters_check(struct valves *valves, enum counters_check result);
 void counters_token(struct valves *valves, unsigned token_result);
 

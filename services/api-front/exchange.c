@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "answer_tap.h"
 #include "base/clock.h"
 #include "client.h"
 #include "counters.h"
@@ -43,6 +44,9 @@ static void unlink_exchange(struct exchange *x)
 static void on_body_piece(void *arg, const char *bytes, size_t len)
 {
     struct exchange *x = arg;
+    if (x->request->tap != NULL) {
+        answer_tap_piece(x->request->tap, &x->answer, bytes, len);
+    }
     // What is read is never more than the room there is.
     if (body_put(&x->in, bytes, len) < len) {
         x->broken = true; // no memory
@@ -221,6 +225,7 @@ void exchange_start(struct request *request)
     x->out.ended = !request->has_body;
     request->exchange = x;
     request->upstream_start_ns = clock_mono_ns();
+    answer_tap_open(request);
     link_exchange(x);
     set_deadlines(x, front_now_ms(x->front));
     upstream_answer_init(&x->answer, client_arena(request), client_answer_head_max(request),

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "client.h"
 #include "exchange_transport.h"
+#include "fallback.h"
 #include "front.h"
 #include "upstream_health.h"
 #include "valve_outcome.h"
@@ -177,7 +178,7 @@ void exchange_deliver(struct exchange *x)
     }
     if (answer->complete) {
         exchange_finish(x, EXCHANGE_ANSWERED);
-    } else if (body_room(&x->in) == 0 && !x->reading_paused) {
+    } else if (x->phase == EXCHANGE_OPEN && body_room(&x->in) == 0 && !x->reading_paused) {
         x->reading_paused = true;
         x->transport->pause(x, true);
     }
@@ -191,7 +192,11 @@ void exchange_release_held(struct exchange *x)
         upstream_health_report(x->endpoint, x->ticket,
                                valve_classify(EXCHANGE_ANSWERED, x->answer.status));
     }
-    answer_upstream(x->request);
+    if (fallback_replaces(x->request, x->answer.status)) {
+        exchange_finish(x, EXCHANGE_ANSWERED); // what else comes of it, nobody wants
+    } else {
+        answer_upstream(x->request);
+    }
 }
 
 ssize_t exchange_read(struct exchange *x, void *to, size_t cap)

@@ -1,3 +1,5 @@
+#include "fallback.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -5,9 +7,9 @@
 #include "base/clock.h"
 #include "counters.h"
 #include "handover.h"
+#include "last_good.h"
 #include "mock.h"
 #include "ratelimit_fields.h"
-#include "request.h"
 #include "valves.h"
 
 // After a failure that opened nothing, trying again soon is right.
@@ -107,18 +109,53 @@ static enum step answer_error(struct request *request, enum exchange_result why,
     return step;
 }
 
+static bool answers(struct request *request, const struct config_fallback *fallback)
+{
+    static const char *const names[] = {
+        [FALLBACK_MOCK] = "mock", [FALLBACK_QUEUE] = "queue", [FALLBACK_CACHE] = "cache"};
+    bool answered = false;
+    switch (fallback->kind) {
+    case FALLBACK_ERROR: // its turn comes behind the others
+        return false;
+    case FALLBACK_MOCK:
+        answered = answer_mock(request, fallback);
+        break;
+    case FALLBACK_QUEUE:
+        answered = handover_start(request, fallback) == STEP_ANSWERED;
+        break;
+    case FALLBACK_CACHE:
+        answered = last_good_answer(request, fallback);
+        break;
+    }
+    if (!answered)
+        counters_fallback_missed(request->valves, names[fallback->kind]);
+    return answered;
+}
+
 enum step fallback_answer(struct request *request, enum exchange_result why,
                           enum breaker_grant grant, uint64_t retry_ns)
 {
-    const struct config_route *route = request->route;
-    for (size_t i = 0; i < route->n_fallbacks; i++) {
-        const struct config_fallback *fallback = &route->fallbacks[i];
-        if (fallback->kind == FALLBACK_ERROR)
-            break;
-        if (fallback->kind == FALLBACK_MOCK && answer_mock(request, fallback))
+    size_t n;
+    const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
+    for (size_t i = 0; i < n; i++)
+        if (answers(request, &chain[i]))
             return STEP_ANSWERED;
-        if (fallback->kind == FALLBACK_QUEUE && handover_start(request, fallback) == STEP_ANSWERED)
-            return STEP_ANSWERED;
-    }
     return answer_error(request, why, grant, retry_ns);
+}
+
+// RFC 5861 4 names these four. A mock or the queue are for a service that is away, and here it has
+// spoken.
+static bool is_server_error(unsigned status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+bool fallback_replaces(struct request *request, unsigned status)
+{
+    size_t n;
+    const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
+    for (size_t i = 0; i < n && is_server_error(status); i++)
+        if (chain[i].kind == FALLBACK_CACHE && answers(request, &chain[i]))
+            return true;
+    return false;
 }

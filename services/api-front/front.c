@@ -11,6 +11,7 @@
 #include "client.h"
 #include "drain.h"
 #include "exchange.h"
+#include "last_good.h"
 #include "limits.h"
 #include "listener.h"
 #include "upstream_health.h"
@@ -108,6 +109,7 @@ static void tick_slow(struct front *front, uint64_t now_ms)
     }
     upstream_set_tick(front->model_ref->upstreams, now_ms);
     counters_connections(front->valves, clients);
+    last_good_report(front->valves);
     limits_renew(front->valves);
     limit_refresh(front->valves->limits); // an idle gateway must not hold retired cells back
     access_log_flush(front->access_log);

@@ -497,17 +497,19 @@ static bool read_key(struct handover *handover)
     return true;
 }
 
-static const struct config_fallback *queue_of(const struct config_route *route)
+static const struct config_fallback *queue_of(const struct request *request)
 {
-    for (size_t i = 0; i < route->n_fallbacks; i++)
-        if (route->fallbacks[i].kind == FALLBACK_QUEUE)
-            return &route->fallbacks[i];
+    size_t n;
+    const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
+    for (size_t i = 0; i < n; i++)
+        if (chain[i].kind == FALLBACK_QUEUE)
+            return &chain[i];
     return NULL;
 }
 
 bool handover_must_queue(struct request *request)
 {
-    const struct config_fallback *fallback = queue_of(request->route);
+    const struct config_fallback *fallback = queue_of(request);
     char lane[LANE_MAX];
     if (fallback == NULL || fallback->order_by == NULL)
         return false;

@@ -12,6 +12,7 @@
 #include "front.h"
 #include "handover.h"
 #include "header_block.h"
+#include "last_good.h"
 #include "lease_wait.h"
 #include "limits.h"
 #include "listener.h"
@@ -545,6 +546,7 @@ void request_end(struct request *request, bool clean)
     if (request->permits_ask != NULL) {
         permits_cancel(request->permits_ask);
     }
+    last_good_end(request);
     listener_remove_ready(request->client->listener, request);
     if (request->stage == REQUEST_HEADER) {
         counters_add(request->valves, METRIC_INDEX_malformed, 1);

@@ -30,6 +30,8 @@ struct exchange; // exchange.h: the call to the upstream
 struct handover; // handover.h: the fallback `queue`
 struct operations_ask;
 struct permits_ask;
+struct answer_tap;
+struct stored_answer;
 struct route_counters;
 
 #define SUBJECT_MAX 128 // a longer subject is replaced by its hash: it is only ever a key
@@ -63,7 +65,7 @@ enum answer_source { // who made the answer: label of metrics, field of the acce
     ANSWER_UPSTREAM,
     ANSWER_SYSTEM,
     ANSWER_GATEWAY,  // problem bodies of ours
-    ANSWER_FALLBACK, // mock, queue
+    ANSWER_FALLBACK, // mock, queue, cache
 };
 
 enum request_stage {
@@ -119,6 +121,8 @@ struct request {
     struct handover *handover;             // NULL: none is under way, as the next
     struct operations_ask *operations_ask; // operations.h
     struct permits_ask *permits_ask;       // permits.h
+    struct answer_tap *tap;                // answer_tap.h
+    struct stored_answer *stored;          // last_good.h: the answer lies in it
     bool body_passed; // some of the body that is not in `body` was given to the exchange
 
     // The answer.
@@ -126,7 +130,7 @@ struct request {
     unsigned status;
     enum answer_source source;
     bool answered;            // never twice
-    const char *fallback;     // "mock", "queue", NULL: none
+    const char *fallback;     // "mock", "queue", "cache", NULL: none
     const char *problem_code; // short stable reason of a gateway answer, for log and metrics
 
     // Measured.
@@ -186,9 +190,6 @@ bool valve_is_crowded(const struct request *request); // more than half of the c
 // Called once by exchange.c when the call is over. `started`: some of the answer went to the client
 // already. If not, and the result is no answer, this gives the fallback chain's answer.
 void valve_leave(struct request *request, enum exchange_result result, bool started);
-enum step fallback_answer(struct request *request, enum exchange_result why,
-                          enum breaker_grant grant,
-                          uint64_t retry_ns);    // fallback.c
 void counters_record(struct request *request);   // counters.c, at the very end
 void access_log_record(struct request *request); // access_log.c
 

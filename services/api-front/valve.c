@@ -1,5 +1,8 @@
+#include "answer_tap.h"
 #include "base/clock.h"
 #include "counters.h"
+#include "exchange.h"
+#include "fallback.h"
 #include "handover.h"
 #include "request.h"
 #include "valve_outcome.h"
@@ -67,10 +70,14 @@ bool valve_is_crowded(const struct request *request)
 
 void valve_leave(struct request *request, enum exchange_result result, bool started)
 {
+    // The client's answer may be another one.
+    unsigned status = request->exchange != NULL ? request->exchange->answer.status : 0;
     counters_upstream_result(request, result);
+    if (request->tap != NULL)
+        answer_tap_end(request->tap, result == EXCHANGE_ANSWERED);
     if (request->permit.held)
         (void)breaker_report(request->valves->breakers, &request->permit,
-                             valve_classify(result, request->status), clock_mono_ns());
+                             valve_classify(result, status), clock_mono_ns());
     if (started || request->answered || result == EXCHANGE_ANSWERED ||
         result == EXCHANGE_CLIENT_GONE)
         return;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer_store.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "ratelimit_fields.h"
@@ -319,6 +320,9 @@ int valves_create(struct service *service, struct valves **ret_valves)
     struct problems problems = PROBLEMS_INIT;
     int error = attach(valves, &problems);
     problems_fini(&problems);
+    if (error == 0)
+        error =
+            answer_store_create(valves_front_params(valves)->cache_memory_bytes, &valves->store);
     if (error != 0) {
         valves_destroy(&valves);
         return error;
@@ -342,6 +346,7 @@ int valves_reload(struct valves *valves)
     }
     if (error == 0) {
         settings_apply(valves, &settings);
+        answer_store_bound(valves->store, valves_front_params(valves)->cache_memory_bytes);
         counters_add_model(valves->counters, valves->service->model);
         // A new upstream has its breaker at once; changes of others are the owner's to publish.
         (void)publish_breakers(valves);
@@ -359,6 +364,7 @@ void valves_destroy(struct valves **valves)
     struct valves *v = *valves;
     if (v == NULL)
         return;
+    answer_store_destroy(&v->store);
     breaker_detach(&v->breakers);
     limit_detach(&v->limits);
     counters_destroy(&v->counters);

@@ -14,6 +14,7 @@
 #include "limit/top.h"
 #include "service/service.h"
 
+struct answer_store;   // answer_store.h
 struct region_map;     // regions.h
 struct token_verifier; // token.h
 
@@ -31,6 +32,7 @@ struct valves {
     struct networks networks;       // always refused, or bound by no limit
     struct operator_view operators; // and those of operators
     struct top_table *top;          // NULL: the segment has none
+    struct answer_store *store;     // answer_store.h
     // What our own parameters say; health tells when the published ones differ.
     struct limit_policy_set *own_limits;
     struct breaker_definition_set *own_breakers;

@@ -254,7 +254,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_breaker] = "upstreams[].breaker",
         [OBJECT_ejection] = "upstreams[].ejection",
         [OBJECT_route] = "routes[]",
-        [OBJECT_fallback] = "routes[].fallbacks[]",
+        [OBJECT_fallback] = "routes[].fallbacks[], upstreams[].fallbacks[]",
     };
     return titles[object];
 }

@@ -30,7 +30,7 @@ enum http_method_bit {
     HTTP_ANY = 0xffu,
 };
 
-enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR, FALLBACK_QUEUE };
+enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR, FALLBACK_QUEUE, FALLBACK_CACHE };
 #define FALLBACK_CHAIN_MAX   4
 #define CONFIG_UPSTREAMS_MAX 64 // as many as the segment has breakers
 #define CONFIG_ROUTES_MAX    256
@@ -42,6 +42,7 @@ struct config_fallback {
     unsigned mock_methods; // http_method_bit; GET and HEAD by default, 0 when only rpc methods are
     char **rpc_methods;    // JSON-RPC methods in a POST; NULL-terminated or NULL
     char **order_by;       // queue: header fields that name the lane; NULL-terminated or NULL
+    uint64_t max_age_ms;   // cache
     uint16_t mock_status;
     char *mock_content_type;
     // ${request_id} and ${path} stand for that text, JSON-escaped and without quotes; ${rpc_id} for
@@ -76,6 +77,8 @@ struct config_upstream {
     uint64_t keepalive_idle_ms, resolve_interval_ms;
     struct config_breaker breaker;
     struct config_ejection ejection;
+    struct config_fallback fallbacks[FALLBACK_CHAIN_MAX]; // of routes that have none of their own
+    size_t n_fallbacks;
 };
 
 struct config_route {
@@ -91,6 +94,15 @@ struct config_route {
     struct config_fallback fallbacks[FALLBACK_CHAIN_MAX];
     size_t n_fallbacks;
 };
+
+// The chain that holds for a route.
+static inline const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,
+                                                             const struct config_route *route,
+                                                             size_t *ret_n)
+{
+    *ret_n = route->n_fallbacks > 0 ? route->n_fallbacks : upstream->n_fallbacks;
+    return route->n_fallbacks > 0 ? route->fallbacks : upstream->fallbacks;
+}
 
 struct config_parameter {
     char *name;
@@ -117,7 +129,7 @@ int config_model_parse(const char *name, const char *text, size_t len, struct pr
 struct config_model *config_model_load_parameters(const char *path);
 // Takes the *_UPSTREAM_URL variables in that are set, each as one upstream and its route:
 //   UPSTREAM_URL             app         /
-//   DATABASE_UPSTREAM_URL    database    /api/db      fallback: error
+//   DATABASE_UPSTREAM_URL    database    /api/db      fallback: cache, then error
 //   BLOCKCHAIN_UPSTREAM_URL  blockchain  /api/chain   fallback: mock for JSON-RPC reads, queue
 //                                                   for eth_sendRawTransaction, then error
 //   EMAIL_UPSTREAM_URL       email       /api/email   fallback: queue, then error

@@ -6,11 +6,23 @@
 
 #include "config/reader.h"
 
+static void check_chain(struct reader *reader, const struct json_path *path,
+                        const struct config_fallback *fallbacks, size_t n)
+{
+    const struct json_path list = {.parent = path, .key = "fallbacks"};
+    for (size_t i = 0; i + 1 < n; i++) {
+        const struct json_path next = {.parent = &list, .index = i + 1};
+        if (fallbacks[i].kind == FALLBACK_ERROR)
+            reader_complain(reader, &next, "is never reached: the 'error' before it answers all");
+    }
+}
+
 static void check_upstream(struct reader *reader, const struct json_path *path, json_t *json,
                            const struct config_upstream *upstream)
 {
     json_t *url = json_object_get(json, "url"), *urls = json_object_get(json, "urls");
     const struct config_model *model = reader->model;
+    check_chain(reader, path, upstream->fallbacks, upstream->n_fallbacks);
     if (!url && !urls)
         reader_complain(reader, path, "needs an address: the field 'url' or 'urls'");
     else if (url && urls)
@@ -80,12 +92,7 @@ static void check_route(struct reader *reader, const struct json_path *path,
                         "has both 'strip_path' and 'rewrite', allowed is one of them");
     name_route(reader, route);
     compare_with_others(reader, path, route);
-    const struct json_path fallbacks = {.parent = path, .key = "fallbacks"};
-    for (size_t i = 0; i + 1 < route->n_fallbacks; i++) {
-        const struct json_path next = {.parent = &fallbacks, .index = i + 1};
-        if (route->fallbacks[i].kind == FALLBACK_ERROR)
-            reader_complain(reader, &next, "is never reached: the 'error' before it answers all");
-    }
+    check_chain(reader, path, route->fallbacks, route->n_fallbacks);
 }
 
 // A field that fallbacks of this kind do not have.
@@ -118,8 +125,10 @@ static void check_fallback(struct reader *reader, const struct json_path *path, 
         check_mock(reader, path, json, fallback);
     for (size_t i = 0; fallback->kind != FALLBACK_MOCK && i < 4; i++)
         refuse_field(reader, path, json, mock_only[i], "'mock'");
-    if (fallback->kind == FALLBACK_ERROR)
+    if (fallback->kind == FALLBACK_ERROR || fallback->kind == FALLBACK_CACHE)
         refuse_field(reader, path, json, "rpc_methods", "'mock' or 'queue'");
+    if (fallback->kind != FALLBACK_CACHE)
+        refuse_field(reader, path, json, "max_age_ms", "'cache'");
     if (fallback->kind != FALLBACK_QUEUE)
         refuse_field(reader, path, json, "order_by", "'queue'");
 }

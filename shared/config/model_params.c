@@ -23,16 +23,18 @@ struct standard {
     const char *path;
     bool has_rpc_mock; // and a queue for JSON-RPC writes
     bool has_queue;
+    bool has_cache;
     bool has_error;
     size_t url_offset; // in struct upstreams_params
 };
 
 #define URL(field) offsetof(struct upstreams_params, field)
 static const struct standard standards[] = {
-    {"UPSTREAM_URL", "app", "/", false, false, false, URL(app_url)},
-    {"DATABASE_UPSTREAM_URL", "database", "/api/db", false, false, true, URL(database_url)},
-    {"BLOCKCHAIN_UPSTREAM_URL", "blockchain", "/api/chain", true, false, true, URL(blockchain_url)},
-    {"EMAIL_UPSTREAM_URL", "email", "/api/email", false, true, true, URL(email_url)},
+    {"UPSTREAM_URL", "app", "/", false, false, false, false, URL(app_url)},
+    {"DATABASE_UPSTREAM_URL", "database", "/api/db", false, false, true, true, URL(database_url)},
+    {"BLOCKCHAIN_UPSTREAM_URL", "blockchain", "/api/chain", true, false, false, true,
+     URL(blockchain_url)},
+    {"EMAIL_UPSTREAM_URL", "email", "/api/email", false, true, false, true, URL(email_url)},
 };
 #undef URL
 
@@ -113,6 +115,8 @@ static int add_route(struct config_model *model, const struct standard *standard
     if (!route->name || !route->path)
         return -ENOMEM;
     if (standard->has_rpc_mock && add_rpc_fallbacks(route) < 0)
+        return -ENOMEM;
+    if (standard->has_cache && !add_fallback(route, FALLBACK_CACHE))
         return -ENOMEM;
     if (standard->has_queue && !add_fallback(route, FALLBACK_QUEUE))
         return -ENOMEM;

@@ -78,6 +78,8 @@ static const char *fallback_name(enum fallback_kind kind)
         return "mock";
     case FALLBACK_QUEUE:
         return "queue";
+    case FALLBACK_CACHE:
+        return "cache";
     case FALLBACK_ERROR:
         break;
     }

@@ -55,7 +55,7 @@ static const char full[] =
     "   {\"kind\": \"mock\", \"rpc_methods\": [\"eth_a\", \"eth_b\"], \"status\": 203,\n"
     "    \"content_type\": \"text/plain\", \"body\": \"${path}\"},\n"
     "   {\"kind\": \"mock\", \"body\": \"\"},\n"
-    "   {\"kind\": \"error\"}]},\n"
+    "   {\"kind\": \"cache\", \"max_age_ms\": 5000}, {\"kind\": \"error\"}]},\n"
     " {\"path\": \"/api/data\", \"upstream\": \"app\", \"rewrite\": \"/new/\"}]}";
 
 Test(model, upstreams)
@@ -123,7 +123,7 @@ Test(model, routes)
     cr_expect_eq(data->upstream, 1);
     cr_expect(data->strip_path);
     cr_expect_eq(data->max_body_bytes, 0);
-    cr_assert_eq(data->n_fallbacks, 3);
+    cr_assert_eq(data->n_fallbacks, 4);
     cr_expect_str_eq(other->name, "/api/data");
     cr_expect_str_eq(other->rewrite, "/new");
 }
@@ -143,7 +143,24 @@ Test(model, fallbacks)
     cr_expect_eq(chain[1].mock_status, 200);
     cr_expect_str_eq(chain[1].mock_content_type, "application/json");
     cr_expect_null(chain[1].rpc_methods);
-    cr_expect_eq(chain[2].kind, FALLBACK_ERROR);
+    cr_expect_eq(chain[2].kind, FALLBACK_CACHE);
+    cr_expect_eq(chain[2].max_age_ms, 5000);
+    cr_expect_eq(chain[3].kind, FALLBACK_ERROR);
+}
+
+Test(model, a_route_without_a_chain_has_its_upstreams)
+{
+    parse("{\"upstreams\": [{\"name\": \"a\", \"url\": \"http://a\", \"fallbacks\":"
+          " [{\"kind\": \"cache\"}, {\"kind\": \"error\"}]}], \"routes\":"
+          " [{\"path\": \"/\", \"upstream\": \"a\"},"
+          "  {\"path\": \"/b\", \"upstream\": \"a\", \"fallbacks\": [{\"kind\": \"error\"}]}]}");
+    size_t n;
+    const struct config_upstream *upstream = &model->upstreams[0];
+    cr_expect_eq(config_fallbacks(upstream, &model->routes[0], &n), upstream->fallbacks);
+    cr_expect_eq(n, 2);
+    cr_expect_eq(upstream->fallbacks[0].max_age_ms, 86400000);
+    cr_expect_eq(config_fallbacks(upstream, &model->routes[1], &n), model->routes[1].fallbacks);
+    cr_expect_eq(n, 1);
 }
 
 Test(model, parameters)
@@ -317,7 +334,10 @@ Test(model, fallback_rules)
 {
     expect_problem(FALLBACK("{\"kind\":\"quack\"}"),
                    "c.json:2:59: routes[0].fallbacks[0].kind: 'quack' is none of the choices, "
-                   "allowed mock, error, queue");
+                   "allowed mock, error, queue, cache");
+    expect_problem(FALLBACK("{\"kind\":\"error\",\"max_age_ms\":5000}"),
+                   "c.json:2:67: routes[0].fallbacks[0].max_age_ms: only a fallback of kind "
+                   "'cache' has this field");
     expect_problem(
         FALLBACK("{\"kind\":\"error\",\"order_by\":[\"X-A\"]}"),
         "c.json:2:67: routes[0].fallbacks[0].order_by: only a fallback of kind 'queue' has "

@@ -68,7 +68,7 @@ Test(model_params, all_four)
         const char *name, *path;
         size_t n_fallbacks;
     } expected[] = {{"app", "/", 0},
-                    {"database", "/api/db", 1},
+                    {"database", "/api/db", 2},
                     {"blockchain", "/api/chain", 3},
                     {"email", "/api/email", 2}};
     cr_assert_eq(model->n_routes, 4);
@@ -81,6 +81,8 @@ Test(model_params, all_four)
         if (route->n_fallbacks)
             cr_expect_eq(route->fallbacks[route->n_fallbacks - 1].kind, FALLBACK_ERROR);
     }
+    cr_expect_eq(model->routes[1].fallbacks[0].kind, FALLBACK_CACHE);
+    cr_expect_eq(model->routes[1].fallbacks[0].max_age_ms, 86400000);
     const struct config_fallback *mock = &model->routes[2].fallbacks[0];
     cr_expect_eq(mock->kind, FALLBACK_MOCK);
     cr_expect_eq(mock->mock_methods, 0);
