@@ -1,6 +1,7 @@
 #include "outbox.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,11 @@
 #include "outbox_internal.h"
 #include "service/lanes.h"
 
-#define TICK_MS        20
-#define SECOND_MS      1000
-#define DRAIN_NS       (5 * NS_PER_S) // attempts under way may end
-#define DEAD_PER_SWEEP 256
+#define TICK_MS         20
+#define SECOND_MS       1000
+#define DRAIN_NS        (5 * NS_PER_S) // attempts under way may end
+#define DEAD_PER_SWEEP  256
+#define HEAP_KEPT_BYTES (1 << 20)
 
 // ---- where ----------------------------------------------------------------------------------
 
@@ -423,6 +425,9 @@ int outbox_create(struct service *service, struct breaker_view *breakers,
     outbox->params = params;
     outbox->defaults = defaults;
     outbox->random = clock_wall_ns();
+    // The messages of a batch come and go together: without this each gives the heap's end back.
+    mallopt(M_TOP_PAD, HEAP_KEPT_BYTES / 4);
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
     int rc = curl_loop_create(service->loop, &outbox->sender);
     if (rc < 0) {
         free(outbox);

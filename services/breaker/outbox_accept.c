@@ -53,10 +53,21 @@ static void hash_of_body(const Valvechain__V1__OutboxSubmit *submit,
     }
 }
 
-// RFC 9562, version 7: ordered by time, so that its index grows at one end.
-static void make_id(uint64_t now_ms, unsigned char id[OUTBOX_ID_BYTES])
+// The kernel is asked once for many.
+static void take_random(struct outbox_store *store, unsigned char *bytes, size_t len)
 {
-    randombytes_buf(id, OUTBOX_ID_BYTES);
+    if (store->n_random < len) {
+        randombytes_buf(store->random, sizeof(store->random));
+        store->n_random = sizeof(store->random);
+    }
+    store->n_random -= len;
+    memcpy(bytes, store->random + store->n_random, len);
+}
+
+// RFC 9562, version 7: ordered by time, so that its index grows at one end.
+static void make_id(struct outbox_store *store, uint64_t now_ms, unsigned char id[OUTBOX_ID_BYTES])
+{
+    take_random(store, id, OUTBOX_ID_BYTES);
     for (int i = 0; i < 6; i++)
         id[i] = (unsigned char)(now_ms >> (40 - 8 * i));
     id[6] = (unsigned char)((id[6] & 0x0f) | 0x70);
@@ -121,7 +132,7 @@ static int insert(struct outbox_store *store, const Valvechain__V1__OutboxSubmit
         return rc;
     uint64_t body_bytes = upload != NULL ? upload->bytes : submit->body.len;
     uint64_t bytes = body_bytes + submit->head.len + OUTBOX_ROW_BYTES;
-    make_id(now_ms, id);
+    make_id(store, now_ms, id);
     sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_insert);
     outbox_bind_blob(statement, 1, id, sizeof(id));
     outbox_bind_blob(statement, 2, submit->key.data, submit->key.len);

@@ -108,6 +108,7 @@ static void work(uv_work_t *request)
 
 static void start(struct outbox_journal *journal);
 
+// The next batch is on its way to the disk while this one is answered.
 static void finish(struct outbox_journal *journal)
 {
     struct outbox_job *job = journal->batch;
@@ -121,6 +122,7 @@ static void finish(struct outbox_journal *journal)
     if (journal->on_batch != NULL)
         journal->on_batch(journal->arg);
     journal->opened = false;
+    start(journal);
     while (job != NULL) {
         struct outbox_job *next = job->next;
         job->done(job, job->error);
@@ -130,10 +132,8 @@ static void finish(struct outbox_journal *journal)
 
 static void after_work(uv_work_t *request, int status)
 {
-    struct outbox_journal *journal = request->data;
     (void)status;
-    finish(journal);
-    start(journal);
+    finish(request->data);
 }
 
 static void start(struct outbox_journal *journal)

@@ -61,6 +61,8 @@ struct outbox_store {
     size_t n_lane_changes, cap_lane_changes;
     char **dropped_files; // by this transaction
     size_t n_dropped_files, cap_dropped_files;
+    unsigned char random[1024]; // the last n_random bytes of it are not used yet
+    size_t n_random;
 };
 struct outbox_damage { // what a start found
     bool found;

@@ -3,9 +3,9 @@
 // Prints one line: operations a second, then the median, the 99th percentile and the longest
 // latency in ms.
 //
-//   bench_outbox disk FILE WRITERS SECONDS BYTES           (a group is one operation of each writer)
-//   bench_outbox bus SOCKET UPSTREAM WRITERS SECONDS BYTES (the breaker process's commands socket)
-//   bench_outbox http PORT PATH WRITERS SECONDS BYTES      (POST with Idempotency-Key)
+//   bench_outbox disk FILE WRITERS SECONDS BYTES           (a group is one operation of each
+//   writer) bench_outbox bus SOCKET UPSTREAM WRITERS SECONDS BYTES (the breaker process's commands
+//   socket) bench_outbox http PORT PATH WRITERS SECONDS BYTES      (POST with Idempotency-Key)
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -136,7 +136,8 @@ static void take_receipt(void *socket)
             "no receipt");
     Valvechain__V1__OutboxReceipt *receipt =
         valvechain__v1__outbox_receipt__unpack(NULL, (size_t)n, bytes);
-    require(receipt != NULL && receipt->status == 202, "it was not accepted");
+    require(receipt != NULL, "no receipt");
+    require(receipt->status == 202, receipt->code);
     valvechain__v1__outbox_receipt__free_unpacked(receipt, NULL);
 }
 
@@ -149,7 +150,8 @@ static void run_bus(const char *path, const char *upstream)
     snprintf(address, sizeof(address), "ipc://%s", path);
     for (unsigned i = 0; i < n_writers; i++) {
         int no_linger = 0;
-        items[i] = (zmq_pollitem_t){.socket = zmq_socket(context, ZMQ_DEALER), .events = ZMQ_POLLIN};
+        items[i] =
+            (zmq_pollitem_t){.socket = zmq_socket(context, ZMQ_DEALER), .events = ZMQ_POLLIN};
         require(items[i].socket != NULL && zmq_connect(items[i].socket, address) == 0, address);
         zmq_setsockopt(items[i].socket, ZMQ_LINGER, &no_linger, sizeof(no_linger));
     }
@@ -204,8 +206,7 @@ static void post(int fd, struct client *client, const char *path)
     int head = snprintf(request, 1024,
                         "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Length: %zu\r\n"
                         "Idempotency-Key: \"%016llx-%llu\"\r\n\r\n",
-                        path, body_bytes, (unsigned long long)run_id,
-                        (unsigned long long)++n_keys);
+                        path, body_bytes, (unsigned long long)run_id, (unsigned long long)++n_keys);
     memcpy(request + head, body, body_bytes);
     client->since_ns = clock_mono_ns();
     client->n = 0;

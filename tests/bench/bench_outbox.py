@@ -82,7 +82,10 @@ def measure_suite(folder, kind, seconds):
             meters = [Meter(suite[name]) for name in ("breaker", "api-front")]
             target = ("bus", socket_of(suite), "sink") if kind == "bus" else \
                 ("http", suite.port, "/sink/bench")
-            per_s, p50, p99, longest = measure(*target, WRITERS, seconds, BYTES)
+            try:
+                per_s, p50, p99, longest = measure(*target, WRITERS, seconds, BYTES)
+            except AssertionError as why:
+                raise AssertionError(f"{why}\n{suite['breaker'].tail()}") from None
             (owner_s, written), (front_s, _) = meters[0].spent(), meters[1].spent()
             commits = suite.metrics().sum("valvechain_outbox_commits_total")
             accepted = suite.metrics().sum("valvechain_outbox_accepted_total")
