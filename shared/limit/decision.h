@@ -57,7 +57,8 @@ struct decision {
 int trial_charge(struct trial *trial, uint64_t cost, bool is_late);
 
 // ---- leased.c
-// Where this try's tokens would come from; sets `denied`. False: the policy's meter decides.
+// Where this try's tokens of a distributed policy would come from; sets `denied`. False: the
+// policy's meter decides.
 bool leased_weigh(const struct decision *decision, struct trial *trial);
 // Takes them. -EAGAIN: somebody was faster.
 int leased_charge(const struct decision *decision, struct trial *trial);

@@ -87,9 +87,6 @@ static uint8_t state_by_cell(const struct decision *decision, struct trial *tria
 bool leased_weigh(const struct decision *decision, struct trial *trial)
 {
     struct leased *leased = &trial->leased;
-    if (!leased->distributed) {
-        return false;
-    }
     leased->print = lease_print(trial->hash, policy_of(decision, trial)->identity);
     trial->most = trial->limit;
     trial->ignored = decision->enforcing_only && trial->shadow;

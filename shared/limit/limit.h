@@ -101,6 +101,11 @@ struct limit_verdict {
 // about a window. Cost 0 tells what a request of cost 1 would get.
 void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict);
+// Decides `n` requests one after the other, as so many limit_decide would, while the memory of the
+// next ones is being fetched: with a table that no cache holds, several times as many in the same
+// time.
+void limit_decide_batch(struct limit_view *view, const struct limit_facts *facts, size_t n,
+                        struct limit_verdict *ret_verdicts);
 // Gives back what a verdict charged, where it still stands (refused later on the way), holds
 // included. Once: a second call, or limit_release, finds nothing more to give back.
 void limit_refund(struct limit_view *view, struct limit_verdict *verdict);

@@ -65,7 +65,7 @@ static int probe_set(const struct table_key *key, uint64_t live_from, struct pro
     return 0;
 }
 
-void table_find(const struct table_key *key, uint64_t live_from, struct table_place *ret_place)
+void table_search(const struct table_key *key, uint64_t live_from, struct table_place *ret_place)
 {
     for (uint32_t i = 0; i < key->ways; i++) {
         struct cell_head *cell = table_way(key, i);
@@ -135,7 +135,7 @@ static int claim_newcomer(const struct table_key *key, uint64_t live_from,
     return r < 0 ? r : swap_owner(probe.claimable, key->print, probe.claimable_owner, 0, ret_place);
 }
 
-int table_claim(const struct table_key *key, uint64_t live_from, struct table_place *place)
+int table_claim_anew(const struct table_key *key, uint64_t live_from, struct table_place *place)
 {
     if (!place->cell) {
         return claim_newcomer(key, live_from, place);
@@ -166,11 +166,9 @@ int table_settle(const struct table_key *key, uint64_t live_from, struct table_p
     return swap_owner(place->cell, key->print, place->owner, OWNER_CONFIRMED, place);
 }
 
-bool table_stands(const struct table_key *key, const struct table_place *place)
+// No cell of the set is the key's, tentative ones included.
+bool table_stands_shared(const struct table_key *key)
 {
-    if (!place->overflow) {
-        return atomic_load(&place->cell->owner) == place->owner;
-    }
     for (uint32_t i = 0; i < key->ways; i++) {
         uint64_t owner = atomic_load(&table_way(key, i)->owner);
         if (owner_is(owner, key->print)) {

@@ -75,7 +75,7 @@ static inline struct table_key table_key_of(const struct table_range *range, uin
         .print = print ? print : 1,
         .set = range->cells + set * range->ways * range->stride,
         .overflow = range->overflow + overflow * range->stride,
-        .home = (uint32_t)hash % range->ways,
+        .home = (uint32_t)hash & (range->ways - 1),
         .ways = range->ways,
         .stride = range->stride,
     };
@@ -86,17 +86,43 @@ static inline struct cell_head *table_way(const struct table_key *key, uint32_t 
     return key->set + (size_t)(key->home ^ nth) * key->stride;
 }
 
+void table_search(const struct table_key *key, uint64_t live_from, struct table_place *ret_place);
+int table_claim_anew(const struct table_key *key, uint64_t live_from, struct table_place *place);
+bool table_stands_shared(const struct table_key *key);
+
 // Finds the key without changing anything: its cell, else its overflow cell if that is live, else
-// NULL (a newcomer without any count).
-void table_find(const struct table_key *key, uint64_t live_from, struct table_place *ret_place);
+// NULL (a newcomer without any count). Here and below the usual case, a key in its home cell, is
+// code in place.
+static inline void table_find(const struct table_key *key, uint64_t live_from,
+                              struct table_place *ret_place)
+{
+    struct cell_head *cell = table_way(key, 0);
+    uint64_t owner = atomic_load(&cell->owner);
+    if (__builtin_expect(owner_is(owner, key->print) && (owner & OWNER_CONFIRMED), 1)) {
+        *ret_place = (struct table_place){.cell = cell, .owner = owner};
+    } else {
+        table_search(key, live_from, ret_place);
+    }
+}
 // Before a charge: sees to it that the key has a place. That may be a tentative claim, for a
 // newcomer or for a key whose counts died; then the caller brings the cell to the present epoch
 // (meter_raise) and calls table_settle, and charges only after that.
 // -EAGAIN from both: others were faster, find again with a fresh clock.
-int table_claim(const struct table_key *key, uint64_t live_from, struct table_place *place);
+static inline int table_claim(const struct table_key *key, uint64_t live_from,
+                              struct table_place *place)
+{
+    bool has_cell = place->cell && !place->overflow &&
+                    (place->owner & OWNER_CONDEMNED) == OWNER_CONFIRMED &&
+                    atomic_load(&place->cell->last) >= live_from;
+    return __builtin_expect(has_cell, 1) ? 0 : table_claim_anew(key, live_from, place);
+}
 int table_settle(const struct table_key *key, uint64_t live_from, struct table_place *place);
 // To be asked after the charge and before the clock: does the charge count for this key?
-bool table_stands(const struct table_key *key, const struct table_place *place);
+static inline bool table_stands(const struct table_key *key, const struct table_place *place)
+{
+    return place->overflow ? table_stands_shared(key)
+                           : atomic_load(&place->cell->owner) == place->owner;
+}
 // Frees the cell's fingerprint if its counts are dead. For the owner's sweep.
 bool table_free_dead(struct cell_head *cell, uint64_t live_from);
 

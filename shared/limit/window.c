@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -61,7 +62,12 @@ void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uin
                               .tag_shift = lanes * count_bits,
                               .buckets = lanes * GROUPS,
                               .lane_max = (UINT64_C(1) << count_bits) - 1,
+                              .lane_share = (UINT32_C(1) << 16) / count_bits + 1,
                               .all_lanes = (UINT64_C(1) << lanes * count_bits) - 1};
+    for (uint32_t lane = 0; lane < lanes; lane += 2) {
+        window->even_lanes |= window->lane_max << lane * count_bits;
+        window->pairs++;
+    }
     uint64_t span = window->buckets - 1;
     window->bucket_ns = (window_ns + span - 1) / span;
     if (window->bucket_ns == 0) {
@@ -69,11 +75,8 @@ void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uin
     }
 }
 
-void window_set_clock(struct window *window, uint64_t now_ns)
+void window_turn_to(struct window *window, uint64_t now_ns)
 {
-    if (window->epoch != 0 && window_has(window, now_ns)) {
-        return;
-    }
     uint64_t ordinal = now_ns / window->bucket_ns;
     window->epoch = ordinal + window->buckets; // live_from is at least 1
     window->start_ns = ordinal * window->bucket_ns;
@@ -111,60 +114,74 @@ static uint64_t dead_lanes(const struct window *window, uint32_t slot, uint64_t 
            lanes_between(window, slot, end + window->buckets - n, window->buckets);
 }
 
-// Sums one layout, with everything about it a constant of the code: this runs for every request.
-// `own`, if any, replaces the present epoch's word: what our CAS left there; `masks`, if any, leave
-// dead lanes out. Lanes are added in two halves, each with a neighbour's room for the carry.
-static inline __attribute__((always_inline)) void
-sum_layout(const struct cell *cell, const struct window *window, const uint64_t *own,
-           const uint64_t *masks, struct cell_reading *ret_reading, uint32_t bits, uint32_t lanes)
+// A word's lanes as two halves, each lane with a neighbour's room for the carry.
+static inline uint64_t fold(const struct window *window, uint64_t lanes)
 {
-    const uint32_t tag_shift = lanes * bits, step = 2 * bits;
-    const uint64_t pair_max = (UINT64_C(1) << step) - 1;
-    const uint64_t all_lanes = (UINT64_C(1) << tag_shift) - 1;
-    uint64_t even_lanes = 0, pairs = 0, total = 0;
-    for (uint32_t bit = 0; bit < tag_shift; bit += step) {
-        even_lanes |= ((UINT64_C(1) << bits) - 1) << bit;
-    }
-    for (uint32_t i = 0; i < GROUPS; i++) {
-        uint64_t word = own && i == window->slot ? *own : atomic_load(&cell->counts[i]);
-        uint64_t live = word & (masks ? masks[i] : all_lanes);
-        ret_reading->words[i] = live;
-        pairs += (live & even_lanes) + (live >> bits & even_lanes);
-    }
-    for (uint32_t bit = 0; bit < tag_shift; bit += step) {
-        total += pairs >> bit & pair_max;
-    }
-    ret_reading->used = total;
+    return (lanes & window->even_lanes) + (lanes >> window->count_bits & window->even_lanes);
 }
 
-static void read_live(const struct cell *cell, const struct window *window, const uint64_t *own,
-                      const uint64_t *masks, struct cell_reading *ret_reading)
+static inline uint64_t add_pairs(const struct window *window, uint64_t pairs)
 {
-    switch (window->count_bits) {
-    case 8:
-        sum_layout(cell, window, own, masks, ret_reading, 8, 7);
-        break;
-    case 9:
-        sum_layout(cell, window, own, masks, ret_reading, 9, 6);
-        break;
-    case 10:
-        sum_layout(cell, window, own, masks, ret_reading, 10, 6);
-        break;
-    case 11:
-        sum_layout(cell, window, own, masks, ret_reading, 11, 5);
-        break;
-    case 12:
-        sum_layout(cell, window, own, masks, ret_reading, 12, 5);
-        break;
-    case 14:
-        sum_layout(cell, window, own, masks, ret_reading, 14, 4);
-        break;
-    case 15:
-        sum_layout(cell, window, own, masks, ret_reading, 15, 4);
-        break;
-    default:
-        sum_layout(cell, window, own, masks, ret_reading, 16, 3);
+    uint32_t bits = 2 * window->count_bits;
+    uint64_t pair_max = (UINT64_C(1) << bits) - 1, total = pairs & pair_max;
+    for (uint32_t i = 1; i < window->pairs; i++) {
+        total += (pairs >>= bits) & pair_max;
     }
+    return total;
+}
+
+// Reads and sums the whole cell, for a `last` in the present epoch: no lane is dead. `own`, if any,
+// stands for the present epoch's word: what our CAS left there.
+static void read_all(const struct cell *cell, const struct window *window, const uint64_t *own,
+                     struct cell_reading *ret_reading)
+{
+    const uint64_t all_lanes = window->all_lanes, even_lanes = window->even_lanes;
+    const uint32_t bits = window->count_bits;
+    uint64_t words[GROUPS], pairs = 0;
+#pragma GCC unroll 6
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        words[i] = atomic_load(&cell->counts[i]) & all_lanes;
+        pairs += (words[i] & even_lanes) + (words[i] >> bits & even_lanes);
+    }
+    memcpy(ret_reading->words, words, sizeof(words));
+    if (own) {
+        pairs += fold(window, *own & all_lanes) - fold(window, ret_reading->words[window->slot]);
+        ret_reading->words[window->slot] = *own & all_lanes;
+    }
+    ret_reading->used = add_pairs(window, pairs);
+}
+
+// Whether nothing but our CAS has changed the cell since `look` was read; then it is brought up to
+// date, and no sum is needed.
+static bool is_unchanged(const struct cell *cell, const struct window *window, uint64_t cost,
+                         uint64_t own, struct cell_reading *look)
+{
+    const uint64_t all_lanes = window->all_lanes;
+    uint64_t changed = 0, before = look->words[window->slot];
+    look->words[window->slot] = own & all_lanes;
+#pragma GCC unroll 6
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        changed |= atomic_load(&cell->counts[i]) ^ look->words[i];
+    }
+    if ((changed & all_lanes) != 0 || before + (cost << window->shift) != (own & all_lanes)) {
+        return false;
+    }
+    look->used += cost;
+    return true;
+}
+
+// As of a `last` that lies behind, but not by a window: leaves dead lanes out.
+static void read_behind(const struct cell *cell, const struct window *window, uint64_t last,
+                        struct cell_reading *ret_reading)
+{
+    uint64_t pairs = 0;
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        uint64_t live = window->all_lanes & ~dead_lanes(window, i, last);
+        live &= atomic_load(&cell->counts[i]);
+        ret_reading->words[i] = live;
+        pairs += fold(window, live);
+    }
+    ret_reading->used = add_pairs(window, pairs);
 }
 
 int window_look(const struct cell *cell, const struct window *window,
@@ -179,14 +196,10 @@ int window_look(const struct cell *cell, const struct window *window,
         return 0;
     }
     if (last == window->epoch) {
-        read_live(cell, window, NULL, NULL, ret_reading);
-        return 0;
+        read_all(cell, window, NULL, ret_reading);
+    } else {
+        read_behind(cell, window, last, ret_reading);
     }
-    uint64_t masks[GROUPS];
-    for (uint32_t i = 0; i < GROUPS; i++) {
-        masks[i] = window->all_lanes & ~dead_lanes(window, i, last);
-    }
-    read_live(cell, window, NULL, masks, ret_reading);
     return 0;
 }
 
@@ -247,7 +260,7 @@ static int add(struct cell *cell, const struct window *window, uint64_t cost, bo
 }
 
 int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
-                  struct cell_reading *ret_reading)
+                  struct cell_reading *reading)
 {
     int r = atomic_load(&cell->last) == window->epoch ? 0 : window_raise(cell, window);
     if (r < 0) {
@@ -258,13 +271,15 @@ int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
     if (r < 0) {
         return r;
     }
-    read_live(cell, window, &own, NULL, ret_reading);
+    if (!is_unchanged(cell, window, cost, own, reading)) {
+        read_all(cell, window, &own, reading);
+    }
     bool stale = atomic_load(&cell->last) != window->epoch;
-    if (!stale && ret_reading->used <= window->limit) {
+    if (!stale && reading->used <= window->limit) {
         return 0;
     }
     window_take_back(cell, window->count_bits, window_bucket(window), window->epoch, cost);
-    ret_reading->used -= cost;
+    reading->used -= cost;
     return stale ? -EAGAIN : -EDQUOT;
 }
 
@@ -296,25 +311,44 @@ void window_take_back(struct cell *cell, uint32_t count_bits, uint32_t bucket, u
     } while (!atomic_compare_exchange_weak(&cell->counts[slot], &word, word - (cost << shift)));
 }
 
+// From the oldest lane on, how many words are empty: the present epoch's has the oldest lanes and,
+// a turn later, the `newer` ones.
+static uint32_t first_step(const struct window *window, const struct cell_reading *reading,
+                           uint64_t newer)
+{
+    if (reading->words[window->slot] & ~newer) {
+        return 0;
+    }
+    uint32_t filled = 0;
+#pragma GCC unroll 6
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        filled |= (uint32_t)(reading->words[i] != 0) << i;
+    }
+    filled |= filled << GROUPS | UINT32_C(1) << 2 * GROUPS;
+    return 1 + (uint32_t)__builtin_ctz(filled >> (window->slot + 1));
+}
+
 uint64_t window_freed_ns(const struct window *window, const struct cell_reading *reading,
                          uint64_t count)
 {
     uint64_t freed = 0;
-    uint64_t newer = ((UINT64_C(1) << window->shift) - 1) | window->lane_max << window->shift;
-    for (uint32_t step = 0; step <= GROUPS; step++) { // from the oldest lane on
-        uint32_t slot = (window->slot + step) % GROUPS;
+    uint64_t newer = (UINT64_C(1) << window->shift << window->count_bits) - 1;
+    for (uint32_t step = first_step(window, reading, newer); step <= GROUPS; step++) {
+        uint32_t slot = window->slot + step;
+        slot -= slot >= GROUPS ? GROUPS : 0;
         uint64_t word = reading->words[slot];
         word &= step == 0 ? ~newer : step == GROUPS ? newer : UINT64_MAX;
         while (word != 0) { // its lanes that are not empty
-            uint32_t lane = (uint32_t)__builtin_ctzll(word) / window->count_bits;
-            uint64_t lane_bits = window->lane_max << lane * window->count_bits;
-            freed += (word & lane_bits) >> lane * window->count_bits;
+            uint32_t lane = (uint32_t)__builtin_ctzll(word) * window->lane_share >> 16;
+            uint32_t shift = lane * window->count_bits;
+            freed += word >> shift & window->lane_max;
             if (freed >= count) { // dead from epoch + buckets on, and epochs are biased by that
                 uint32_t position = slot * window->lanes + lane;
-                uint32_t age = window->position + window->buckets - position;
-                return (window->epoch - age % window->buckets) * window->bucket_ns;
+                uint32_t age = window->position - position; // epochs ago, or a turn less
+                age += position > window->position ? window->buckets : 0;
+                return (window->epoch - age) * window->bucket_ns;
             }
-            word &= ~lane_bits;
+            word &= ~(window->lane_max << shift);
         }
     }
     return window->end_ns + (window->buckets - 1) * window->bucket_ns;

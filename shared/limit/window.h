@@ -25,6 +25,9 @@ struct window {
     uint32_t count_bits, lanes, tag_shift; // lanes: in a word; tags stand above them
     uint32_t buckets;                      // lanes of the cell; one more than the window spans
     uint64_t lane_max, all_lanes;
+    uint64_t even_lanes; // every other lane, from the lowest on
+    uint32_t pairs;      // of an even lane and its upper neighbour's room
+    uint32_t lane_share; // 2^16 / count_bits, rounded up: divides a bit's number
     // Fixed for one epoch (window_set_clock).
     uint64_t epoch, start_ns, end_ns;
     uint64_t live_from; // epochs below are dead; above 0 always, so that a zero `last` is dead
@@ -36,11 +39,17 @@ struct window {
 // Bits of a count for a limit, 8 to 16; 0 when the limit is beyond all of them.
 uint32_t window_count_bits(uint64_t limit_max);
 void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uint64_t window_ns);
-// Moves to the epoch of `now_ns`. Cheap when it is the present one.
-void window_set_clock(struct window *window, uint64_t now_ns);
 static inline bool window_has(const struct window *window, uint64_t now_ns)
 {
-    return now_ns - window->start_ns < window->end_ns - window->start_ns;
+    return now_ns - window->start_ns < window->bucket_ns;
+}
+void window_turn_to(struct window *window, uint64_t now_ns); // the part of the next that costs
+// Moves to the epoch of `now_ns`. Cheap when it is the present one.
+static inline void window_set_clock(struct window *window, uint64_t now_ns)
+{
+    if (window->epoch == 0 || !window_has(window, now_ns)) {
+        window_turn_to(window, now_ns);
+    }
 }
 
 // Sums what is live. -EAGAIN: somebody's clock is ahead of the window's, set a fresh one.
@@ -49,9 +58,9 @@ int window_look(const struct cell *cell, const struct window *window,
 // Brings the cell to the present epoch: zeroes dead words, then raises `last`. -EAGAIN as above.
 int window_raise(struct cell *cell, const struct window *window);
 // Adds `cost` to the present epoch, then sums. -EDQUOT: it does not fit; -EAGAIN: the clock is
-// behind; nothing stays charged in either case. Look before.
+// behind; nothing stays charged in either case. `reading` is what the look before found, or zeroes.
 int window_charge(struct cell *cell, const struct window *window, uint64_t cost,
-                  struct cell_reading *ret_reading);
+                  struct cell_reading *reading);
 // Adds `cost` whatever the limit is, as far as the sub-bucket counts: that is beyond the limit.
 // 0 or -EAGAIN.
 int window_charge_late(struct cell *cell, const struct window *window, uint64_t cost,

@@ -378,3 +378,36 @@ Test(limit, reset_is_when_the_remaining_grows)
     }
     finish(&f, view);
 }
+
+// A batch is so many single decisions, whatever stands in it and however often.
+Test(limit, a_batch_decides_as_one_after_the_other)
+{
+    enum { N = 100 };
+    static struct limit_facts facts[N];
+    static struct limit_verdict together[N];
+    struct fixture f, g;
+    set.n = 0;
+    fixture_policy(&set, "five", 5, 60 * NS_PER_S);
+    fixture_policy(&set, "seventeen", 17, 60 * NS_PER_S);
+    struct limit_view *view = start(&f, 1024), *other = start(&g, 1024);
+    for (uint32_t i = 0; i < N; i++) {
+        facts[i] = fixture_facts(i % 7 * (i % 3));
+        facts[i].cost = i % 4;
+    }
+    limit_decide_batch(view, facts, N, together);
+    uint32_t admitted = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        struct limit_verdict single;
+        limit_decide(other, &facts[i], &single);
+        cr_assert_eq(single.admitted, together[i].admitted, "%u", i);
+        cr_assert_eq(single.n, together[i].n);
+        for (uint32_t j = 0; j < single.n; j++) {
+            cr_assert_eq(single.charges[j].remaining, together[i].charges[j].remaining, "%u", i);
+        }
+        admitted += single.admitted;
+    }
+    cr_assert_gt(admitted, N / 5);
+    cr_assert_lt(admitted, N);
+    finish(&g, other);
+    finish(&f, view);
+}
