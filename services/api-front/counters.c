@@ -50,7 +50,7 @@ struct route_counters {
 struct upstream_counters {
     char *name;
     metric_id results[RESULTS];
-    metric_id latency, connections, ejections, ejected, panic;
+    metric_id latency, connections, ejections, ejected, panic, repeats, repeats_refused;
 };
 struct policy_counters {
     char name[LIMIT_NAME_MAX];
@@ -123,6 +123,9 @@ static void add_upstream(struct counters *counters, const char *name)
     upstream->connections = reg(counters, METRIC_INDEX_upstream_connections, name, NULL, NULL);
     upstream->ejections = reg(counters, METRIC_INDEX_upstream_ejections, name, NULL, NULL);
     upstream->ejected = reg(counters, METRIC_INDEX_upstream_ejected, name, NULL, NULL);
+    upstream->repeats = reg(counters, METRIC_INDEX_upstream_repeats, name, NULL, NULL);
+    upstream->repeats_refused =
+        reg(counters, METRIC_INDEX_upstream_repeats_refused, name, NULL, NULL);
     upstream->panic = reg(counters, METRIC_INDEX_upstream_panic, name, NULL, NULL);
 }
 
@@ -276,6 +279,12 @@ void counters_upstream_connections(struct valves *valves, const char *upstream, 
 void counters_upstream_ejection(struct valves *valves, const char *upstream)
 {
     add(valves->counters, upstream_of(valves->counters, upstream)->ejections, 1);
+}
+
+void counters_upstream_retry(struct valves *valves, const char *upstream, bool made)
+{
+    const struct upstream_counters *of = upstream_of(valves->counters, upstream);
+    add(valves->counters, made ? of->repeats : of->repeats_refused, 1);
 }
 
 void counters_upstream_endpoints(struct valves *valves, const char *upstream, uint64_t ejected,

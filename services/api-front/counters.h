@@ -58,6 +58,8 @@ void counters_add(struct valves *valves, enum front_metric metric, uint64_t n);
 void counters_connections(struct valves *valves, uint64_t open);
 void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open);
 
+// A further attempt, or one that the budget did not allow.
+void counters_upstream_retry(struct valves *valves, const char *upstream, bool made);
 void counters_upstream_ejection(struct valves *valves, const char *upstream);
 void counters_upstream_endpoints(struct valves *valves, const char *upstream, uint64_t ejected,
                                  bool panic);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "client.h"
 #include "counters.h"
+#include "exchange_retry.h"
 #include "exchange_transport.h"
 #include "front.h"
 #include "request_life.h"
@@ -17,11 +18,6 @@
 // An answer with a short body of stated length is sent in one piece with its head when the body
 // comes within one tick of it; most servers write the two one after the other.
 #define HOLD_MS FRONT_TICK_MS
-
-static bool is_idempotent(unsigned method_bit)
-{
-    return (method_bit & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE | HTTP_OPTIONS)) != 0;
-}
 
 static void link_exchange(struct exchange *x)
 {
@@ -41,7 +37,7 @@ static void unlink_exchange(struct exchange *x)
     x->next = x->previous = NULL;
 }
 
-static void on_body_piece(void *arg, const char *bytes, size_t len)
+void exchange_on_body_piece(void *arg, const char *bytes, size_t len)
 {
     struct exchange *x = arg;
     if (x->request->tap != NULL) {
@@ -181,7 +177,7 @@ static void set_connect_deadline(struct exchange *x)
     x->connect_deadline_ms = until_ms < x->call_deadline_ms ? until_ms : x->call_deadline_ms;
 }
 
-static void connect_next(struct exchange *x)
+void exchange_connect(struct exchange *x)
 {
     for (;;) {
         int r = x->endpoint != NULL ? 0
@@ -216,7 +212,7 @@ void exchange_start(struct request *request)
     x->front = request->front;
     x->pool = &request->model_ref->upstreams->pools[request->route->upstream];
     x->transport = &exchange_plain;
-    x->repeatable = is_idempotent(request->method_bit);
+    exchange_retry_init(x);
     body_init(&x->out, &x->front->bodies);
     body_init(&x->in, &x->front->bodies);
     if (x->repeatable) {
@@ -229,12 +225,12 @@ void exchange_start(struct request *request)
     link_exchange(x);
     set_deadlines(x, front_now_ms(x->front));
     upstream_answer_init(&x->answer, client_arena(request), client_answer_head_max(request),
-                         request->method_bit == HTTP_HEAD, on_body_piece, x);
+                         request->method_bit == HTTP_HEAD, exchange_on_body_piece, x);
     if (exchange_build_head(request, &x->head, &x->head_len) < 0) {
         exchange_finish(x, EXCHANGE_POOL_FULL);
         return;
     }
-    connect_next(x);
+    exchange_connect(x);
     if (x->out.ended) {
         exchange_flush(x);
     }
@@ -269,7 +265,9 @@ void exchange_lost(struct exchange *x)
     bool untouched = x->head_sent == 0;
     bool stale = x->conn_was_kept && !x->answer_begun && !x->retried;
     if (!stale || !(untouched || (x->repeatable && body_rewind(&x->out)))) {
-        exchange_finish(x, EXCHANGE_RESET);
+        if (!exchange_retry(x, EXCHANGE_RESET)) {
+            exchange_finish(x, EXCHANGE_RESET);
+        }
         return;
     }
     x->transport->close(x, false);
@@ -281,7 +279,7 @@ void exchange_lost(struct exchange *x)
     x->first_byte_deadline_ms = UINT64_MAX;
     x->call_deadline_ms = deadline(front_now_ms(x->front), x->call_timeout_ms);
     counters_add(x->request->valves, METRIC_INDEX_upstream_retries, 1);
-    connect_next(x);
+    exchange_connect(x);
     exchange_flush(x);
 }
 
@@ -292,7 +290,7 @@ void exchange_on_connected(struct exchange *x, int error)
     } else if (error < 0) {
         x->transport->close(x, false);
         count_failed_address(x, error);
-        connect_next(x);
+        exchange_connect(x);
     } else {
         x->phase = EXCHANGE_OPEN;
         x->progress_ms = front_now_ms(x->front);
@@ -338,6 +336,8 @@ void exchange_tick(struct exchange *x, uint64_t now_ms)
     bool has_head = x->answer.head_complete; // of the final answer: interim ones win no time
     if (now_ms >= x->total_deadline_ms) {
         end_late(x, EXCHANGE_TOTAL_TIMEOUT);
+    } else if (x->phase == EXCHANGE_WAITING) {
+        exchange_retry_tick(x, now_ms);
     } else if (x->phase == EXCHANGE_CONNECTING && now_ms >= x->connect_deadline_ms) {
         end_connect(x, now_ms);
     } else if (x->phase == EXCHANGE_CONNECTING) {

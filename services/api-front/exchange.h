@@ -7,9 +7,9 @@
 // A kept connection that turns out to be closed is replaced once, when nothing of the answer came
 // and the request may be repeated (RFC 9112 9.3.1): its method is idempotent and its body, if any,
 // is still in the buffer. A connection that was never made is always replaced, by each address
-// once, within the time of the call. What this process lacks (descriptors, memory, free local
-// ports) is no failure of the upstream: EXCHANGE_POOL_FULL. Memory: the request's. Thread: the
-// loop's.
+// once, within the time of the call. Other attempts at other endpoints: exchange_retry.h. What this
+// process lacks (descriptors, memory, free local ports) is no failure of the upstream:
+// EXCHANGE_POOL_FULL. Memory: the request's. Thread: the loop's.
 #ifndef VALVECHAIN_API_FRONT_EXCHANGE_H
 #define VALVECHAIN_API_FRONT_EXCHANGE_H
 
@@ -24,7 +24,7 @@
 
 struct exchange_transport;
 
-enum exchange_phase { EXCHANGE_CONNECTING, EXCHANGE_OPEN, EXCHANGE_ENDED };
+enum exchange_phase { EXCHANGE_WAITING, EXCHANGE_CONNECTING, EXCHANGE_OPEN, EXCHANGE_ENDED };
 
 struct exchange {
     struct request *request;
@@ -47,6 +47,9 @@ struct exchange {
     bool repeatable; // by its method
     bool conn_was_kept;
     bool retried;
+    bool retry_judged; // whether this attempt is followed by another (exchange_retry.h)
+    uint32_t attempts; // beyond the first
+    uint64_t retry_at_ms;
     int connect_error;      // the worst for the upstream so far: see note_connect_error()
     uint64_t tried;         // endpoints, as bits
     size_t addresses_tried; // of the endpoint
@@ -87,5 +90,7 @@ void exchange_tick(struct exchange *exchange, uint64_t now_ms);
 // Between exchange.c and exchange_stream.c.
 void exchange_finish(struct exchange *exchange, enum exchange_result result);
 void exchange_release_held(struct exchange *exchange);
+void exchange_connect(struct exchange *exchange); // by the next address that may do
+void exchange_on_body_piece(void *arg, const char *bytes, size_t len);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "client.h"
+#include "exchange_retry.h"
 #include "exchange_transport.h"
 #include "fallback.h"
 #include "front.h"
@@ -158,6 +159,9 @@ void exchange_deliver(struct exchange *x)
     struct request *request = x->request;
     struct upstream_answer *answer = &x->answer;
     if (!answer->head_complete) {
+        return;
+    }
+    if (exchange_retry(x, EXCHANGE_ANSWERED)) {
         return;
     }
     // An early answer that refuses or closes wants no more of the body.

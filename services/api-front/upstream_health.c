@@ -111,6 +111,7 @@ static void inherit_pool(struct upstream_pool *fresh, const struct upstream_pool
     }
     // More may be out than the new rules allow, but never all: they stay until their time is over.
     fresh->panic = old->panic;
+    fresh->budget = old->budget;
 }
 
 void upstream_health_inherit(struct upstream_set *fresh, const struct upstream_set *old)

@@ -21,7 +21,7 @@ void upstream_health_report(struct upstream_endpoint *endpoint, uint32_t ticket,
                             enum breaker_outcome outcome);
 // Publishes how many are left out.
 void upstream_health_tick(struct upstream_pool *pool, uint64_t now_ms);
-// After a reload: an endpoint that stays keeps what is known of it.
+// After a reload: an endpoint that stays keeps what is known of it, an upstream its retry budget.
 void upstream_health_inherit(struct upstream_set *fresh, const struct upstream_set *old);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "config/model.h"
 #include "endpoint_health.h"
+#include "retry_budget.h"
 #include "upstream_resolve.h"
 
 struct front;
@@ -36,6 +37,7 @@ struct upstream_pool {
     size_t n_endpoints;
     unsigned n_open;
     bool panic; // as last told
+    struct retry_budget budget;
 };
 
 struct upstream_set {

@@ -204,6 +204,29 @@ static void count_streak(struct breaker_view *view, const struct breaker_permit 
         cell_count_streak(cell, permit->generation);
 }
 
+struct counted {
+    bool is_counted, is_judged, slow;
+};
+
+static struct counted count_call(struct breaker_view *view, const struct breaker_permit *permit,
+                                 enum breaker_outcome outcome, uint64_t now_ns)
+{
+    uint32_t index = permit->breaker;
+    const struct breaker_definition *definition = &view->table.items[index];
+    struct breaker_line *line = view_line(view, index);
+    struct counted counted = {.is_counted = outcome != BREAKER_IGNORED && definition->enabled};
+    uint64_t word = atomic_load(&view->state->cells[index].state);
+    counted.is_judged = counted.is_counted && counts_in_window(permit, word);
+    counted.slow = counted.is_counted && is_slow(definition, permit, now_ns);
+    count_outcome(line, outcome, counted.is_counted, counted.slow);
+    if (counted.is_judged)
+        rolling_add(line, &view->cursors[index], &view->shapes[index], permit->generation, outcome,
+                    counted.slow, now_ns);
+    if (counted.is_judged && definition->consecutive > 0)
+        count_streak(view, permit, outcome);
+    return counted;
+}
+
 // Order: count, then let go of the capacity (a full barrier), then look at the state again. So a
 // judge who misses this outcome has set the mark before we look, and we judge ourselves.
 bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
@@ -214,28 +237,42 @@ bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
     ASSERT(view->slot != NULL && permit->breaker < BREAKER_MAX);
     permit->held = false;
     view_refresh_if_new(view);
-    uint32_t index = permit->breaker;
-    const struct breaker_definition *definition = &view->table.items[index];
-    struct breaker_line *line = view_line(view, index);
     if (permit->judged) {
         capacity_give_back(view, permit);
         return false;
     }
-    _Atomic uint64_t *state = &view->state->cells[index].state;
-    bool is_counted = outcome != BREAKER_IGNORED && definition->enabled;
-    bool is_judged = is_counted && counts_in_window(permit, atomic_load(state));
-    bool slow = is_counted && is_slow(definition, permit, now_ns);
-    count_outcome(line, outcome, is_counted, slow);
-    if (is_judged)
-        rolling_add(line, &view->cursors[index], &view->shapes[index], permit->generation, outcome,
-                    slow, now_ns);
-    if (is_judged && definition->consecutive > 0)
-        count_streak(view, permit, outcome);
+    struct counted counted = count_call(view, permit, outcome, now_ns);
     capacity_give_back(view, permit);
     if (permit->probe)
-        return probe_report(view, permit, is_counted ? outcome : BREAKER_IGNORED, slow, now_ns);
-    bool is_good = outcome == BREAKER_SUCCESS && !slow;
-    if (!is_judged || (is_good && !state_judges_successes(atomic_load(state))))
+        return probe_report(view, permit, counted.is_counted ? outcome : BREAKER_IGNORED,
+                            counted.slow, now_ns);
+    bool is_good = outcome == BREAKER_SUCCESS && !counted.slow;
+    uint64_t word = atomic_load(&view->state->cells[permit->breaker].state);
+    if (!counted.is_judged || (is_good && !state_judges_successes(word)))
         return false;
-    return transition_judge(view, index, permit->generation, now_ns);
+    return transition_judge(view, permit->breaker, permit->generation, now_ns);
+}
+
+bool breaker_is_closed_for(struct breaker_view *view, const struct breaker_permit *permit)
+{
+    ASSERT(view->slot != NULL && permit->breaker < BREAKER_MAX);
+    return permit->held && !permit->judged &&
+           counts_in_window(permit, atomic_load(&view->state->cells[permit->breaker].state));
+}
+
+bool breaker_attempt(struct breaker_view *view, struct breaker_permit *permit,
+                     enum breaker_outcome outcome, uint64_t now_ns)
+{
+    ASSERT(view->slot != NULL && permit->breaker < BREAKER_MAX && permit->held && !permit->probe);
+    view_refresh_if_new(view);
+    struct counted counted = count_call(view, permit, outcome, now_ns);
+    atomic_thread_fence(memory_order_seq_cst); // as in breaker_report()
+    if (counted.is_judged)
+        (void)transition_judge(view, permit->breaker, permit->generation, now_ns);
+    permit->start_ns = now_ns;
+    permit->answered_ns = 0;
+    if (breaker_is_closed_for(view, permit))
+        return true;
+    permit->judged = true;
+    return false;
 }

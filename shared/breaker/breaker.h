@@ -102,7 +102,7 @@ struct breaker_permit {
     uint32_t breaker;
     uint32_t generation; // results of an older generation are dropped
     bool probe, held;
-    bool judged;    // a probe whose outcome is told; what is held is capacity alone
+    bool judged;    // the outcome is told; what is held is capacity alone
     bool has_share; // one of the capacity is held
     uint32_t share_tag;
     uint64_t start_ns;
@@ -116,6 +116,15 @@ enum breaker_grant breaker_acquire(struct breaker_view *view, uint32_t index, ui
 // Returns true when this call changed the state.
 bool breaker_report(struct breaker_view *view, struct breaker_permit *permit,
                     enum breaker_outcome outcome, uint64_t now_ns);
+
+// Counts the outcome of one attempt of a call that is made once more: the permit stays, and the
+// time of the next attempt begins. Only for a permit that is held and no probe. Returns false when
+// the breaker is not closed (any more): the call must end, and breaker_report() then counts no
+// more.
+bool breaker_attempt(struct breaker_view *view, struct breaker_permit *permit,
+                     enum breaker_outcome outcome, uint64_t now_ns);
+// Is a call with this permit, which is no probe, still one of a closed breaker?
+bool breaker_is_closed_for(struct breaker_view *view, const struct breaker_permit *permit);
 
 // The call has begun to answer: whether it is slow is judged by this moment, not by its end.
 static inline void breaker_answered(struct breaker_permit *permit, uint64_t now_ns)

@@ -253,6 +253,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_upstream] = "upstreams[]",
         [OBJECT_breaker] = "upstreams[].breaker",
         [OBJECT_ejection] = "upstreams[].ejection",
+        [OBJECT_retry] = "upstreams[].retry",
         [OBJECT_route] = "routes[]",
         [OBJECT_fallback] = "routes[].fallbacks[], upstreams[].fallbacks[]",
     };

@@ -19,6 +19,7 @@ enum config_object {
     OBJECT_upstream,
     OBJECT_breaker,
     OBJECT_ejection,
+    OBJECT_retry,
     OBJECT_route,
     OBJECT_fallback,
     N_OBJECTS

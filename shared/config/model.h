@@ -79,6 +79,7 @@ struct config_upstream {
     struct config_ejection ejection;
     struct config_fallback fallbacks[FALLBACK_CHAIN_MAX]; // of routes that have none of their own
     size_t n_fallbacks;
+    struct config_retry retry;
 };
 
 struct config_route {

@@ -65,10 +65,11 @@ static json_t *list_schema(const struct config_field *field, json_t *items)
 
 // Names under "$defs"; the file itself has none.
 static const char *const defs_names[N_OBJECTS] = {
-    [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",         [OBJECT_region] = "region",
-    [OBJECT_policy] = "policy",     [OBJECT_match] = "match",       [OBJECT_override] = "override",
-    [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker",   [OBJECT_ejection] = "ejection",
-    [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback", [OBJECT_header] = "header",
+    [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",       [OBJECT_region] = "region",
+    [OBJECT_policy] = "policy",     [OBJECT_match] = "match",     [OBJECT_override] = "override",
+    [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker", [OBJECT_ejection] = "ejection",
+    [OBJECT_retry] = "retry",       [OBJECT_route] = "route",     [OBJECT_fallback] = "fallback",
+    [OBJECT_header] = "header",
 };
 
 static json_t *object_ref(enum config_object object)
@@ -204,10 +205,10 @@ static void append_default(const struct config_field *field, struct strbuf *out)
         strbuf_puts(out, "required");
     else if (field->like)
         strbuf_printf(out, "`%s`", field->like);
-    else if (field->type == FIELD_FLAGS && strcmp(text, field->choices) == 0)
-        strbuf_puts(out, "all");
     else if (!text || field->type == FIELD_OBJECT || strcmp(text, "unset") == 0)
         strbuf_puts(out, "none");
+    else if (field->type == FIELD_FLAGS && strcmp(text, field->choices) == 0)
+        strbuf_puts(out, "all");
     else
         for (strbuf_puts(out, "`"); *text || (strbuf_puts(out, "`"), 0); text++)
             strbuf_append(out, *text == '|' ? ", " : text, *text == '|' ? 2 : 1);

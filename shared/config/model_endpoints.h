@@ -12,4 +12,16 @@ struct config_ejection {  // by the calls of one gateway
     uint64_t time_ms, time_max_ms;
 };
 
+enum config_retry_status {
+    CONFIG_RETRY_502 = 1u << 0,
+    CONFIG_RETRY_503 = 1u << 1,
+    CONFIG_RETRY_504 = 1u << 2
+};
+struct config_retry {
+    uint32_t attempts; // beyond the first; 0: none
+    uint32_t statuses; // config_retry_status
+    bool keyed, same_endpoint;
+    uint32_t backoff_ms, budget_percent, budget_per_s;
+};
+
 #endif

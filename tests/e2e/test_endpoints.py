@@ -1,20 +1,25 @@
 """Several endpoints of one upstream: which get calls, and what is told about it."""
 
+import os
+import re
 import signal
+import subprocess
+from contextlib import contextmanager
 
 import pytest
 
-from support.suite import Suite, require_binaries
-from support.upstream import Upstream, response
+from support.suite import BUILD, Load, Suite, require_binaries
+from support.upstream import OK, Upstream, response
 from support.wait import wait_for
 
 QUIET = {"ADVANCED_RATE_LIMITING": "false", "CB_VOLUME_THRESHOLD": 1000000}
-FAILS = response(500, b"broken")
+FAILS = response(500, body=b"broken")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def built():
     require_binaries(("api-front",))
+    assert os.path.exists(os.path.join(BUILD, "bin", "demo-backend"))
 
 
 def model(*endpoints, **upstream):
@@ -63,7 +68,7 @@ def test_it_returns_by_one_call_and_is_out_for_longer_when_that_fails():
             first, second = log.events("endpoint.changed")
             assert first["out_for_ms"] == 300 and second["out_for_ms"] == 600
             assert len(bad.requests) == 3  # two, and the one trial
-            bad.answer(response(200, b"ok"))
+            bad.answer(OK)
             wait_for(lambda: front.get("/").status and
                      log.events("endpoint.changed")[-1]["change"] == "returned", 10, "its return")
             before = len(bad.requests)
@@ -126,3 +131,112 @@ def test_a_reload_keeps_who_is_out():
             front["api-front"].wait_event("config.reloaded")
             seen = len(bad.requests)
             assert statuses(front, 30) == [200] * 30 and len(bad.requests) == seen
+
+
+def reset(_request, connection):
+    connection.reset()
+
+
+def test_a_reset_is_tried_elsewhere_when_it_may_be():
+    with Upstream() as bad, Upstream() as good:
+        bad.answer(reset)
+        with start(model(bad.url, good.url, ejection={"consecutive": 0}, retry={"budget_per_s": 100})) as front:
+            assert statuses(front, 40) == [200] * 40 and len(bad.requests) > 5
+            ids = {r.header("X-Request-Id") for r in bad.requests}
+            assert ids <= {r.header("X-Request-Id") for r in good.requests}
+            assert gauge(front, "retries_total") == len(bad.requests)
+            results = front.metrics()
+            calls = "valvechain_upstream_calls_total"
+            assert results.sum(calls, upstream="app", result="reset") == len(bad.requests)
+            assert results.sum(calls, upstream="app", result="answered") == 40
+            posted = [front.request("POST", "/", [("Content-Length", "2")], b"hi").status for _ in range(20)]
+            assert set(posted) == {200, 502}  # a POST might be done twice
+            put = [front.request("PUT", "/", [("Content-Length", "2")], b"hi").status for _ in range(20)]
+            assert put == [200] * 20 and good.requests[-1].body == b"hi"
+
+
+def test_answers_and_keys_are_reasons_only_when_asked_for():
+    with Upstream() as bad, Upstream() as good:
+        bad.answer(response(503, body=b"busy" * 5000))
+        ejection = {"consecutive": 0}
+        with start(model(bad.url, good.url, ejection=ejection)) as front:
+            assert 503 in statuses(front, 30)
+        retry = {"statuses": ["503"], "keyed": True, "budget_per_s": 100}
+        with start(model(bad.url, good.url, ejection=ejection, retry=retry)) as front:
+            seen = len(bad.requests)
+            assert statuses(front, 30) == [200] * 30 and len(bad.requests) > seen
+            body = [("Content-Length", "2")]
+            key = [("Idempotency-Key", '"k"')]
+            assert [front.request("POST", "/", body + key, b"hi").status for _ in range(30)] == [200] * 30
+            assert 503 in [front.request("POST", "/", body, b"hi").status for _ in range(30)]
+            good.answer(response(503, body=b"busy, too"))
+            assert statuses(front, 5) == [503] * 5  # both: the client gets the second one's word
+
+
+def test_a_single_endpoint_is_asked_again_only_when_told_so():
+    def odd(_request, connection):
+        if len(up.requests) % 2 == 1:
+            connection.reset()
+        return OK
+
+    with Upstream() as up:
+        up.answer(odd)
+        with start(model(up.url)) as front:
+            assert front.get("/").status == 502
+        up.requests.clear()
+        with start(model(up.url, retry={"same_endpoint": True})) as front:
+            assert statuses(front, 10) == [200] * 10 and len(up.requests) == 20
+
+
+def test_the_budget_bounds_the_load_when_all_fail():
+    with Upstream() as one, Upstream() as two:
+        one.answer(reset)
+        two.answer(reset)
+        with start(model(one.url, two.url, ejection={"consecutive": 0})) as front:
+            assert statuses(front, 300) == [502] * 300
+            sent = len(one.requests) + len(two.requests)
+            assert 330 <= sent <= 300 * 1.2 + 2 * 30  # the share, and the floor of the time it took
+            assert gauge(front, "retries_total") == sent - 300
+            assert gauge(front, "retries_refused_total") == 600 - sent
+
+
+def test_no_further_attempt_unless_the_breaker_is_closed():
+    with Upstream() as one, Upstream() as two:
+        one.answer(reset)
+        two.answer(reset)
+        breaker = {"volume_threshold": 3, "error_threshold_percent": 1, "reset_timeout_ms": 100}
+        rules = {"attempts": 5, "same_endpoint": True}
+        with start(model(one.url, two.url, ejection={"consecutive": 0}, breaker=breaker, retry=rules)) as front:
+            assert front.get("/").status == 502
+            assert len(one.requests) + len(two.requests) == 3  # the third attempt opened it
+            assert front.get("/").status == 503
+            wait_for(lambda: front.get("/").status == 502, 10, "the probe")
+            assert len(one.requests) + len(two.requests) == 4  # and it is not repeated
+
+
+@contextmanager
+def demo_backends(n):
+    """(process, url of its app) each."""
+    program = os.path.join(BUILD, "bin", "demo-backend")
+    started = [subprocess.Popen([program], stdout=subprocess.PIPE, text=True) for _ in range(n)]
+    try:
+        ports = [re.match(r"app=(\d+) ", process.stdout.readline()).group(1) for process in started]
+        yield [(process, f"http://127.0.0.1:{port}") for process, port in zip(started, ports)]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def test_one_of_three_killed_under_load_costs_no_get():
+    with demo_backends(3) as backends, \
+            start(model(*(url for _, url in backends), keepalive_connections=2)) as front, \
+            Load(front.port, "/hello", connections=8) as load:
+        load.wait_for_requests(500)
+        backends[1][0].kill()
+        load.wait_for_requests(2000)
+        load.stop()
+        assert not load.failures, load.failures[:3]
+        changes = front["api-front"].events("endpoint.changed")
+        assert [e["endpoint"] for e in changes if e["change"] == "ejected"] == [backends[1][1]]

@@ -508,3 +508,44 @@ Test(rules, a_reload_in_half_open_settles_with_the_next_asker)
     take(&other, T0 + 5 * S, BREAKER_GRANTED);
     cr_assert_eq(state_of(&front, T0 + 5 * S), BREAKER_CLOSED);
 }
+
+Test(rules, each_attempt_of_a_repeated_call_counts_and_its_permit_stays)
+{
+    struct breaker_permit permit;
+    struct breaker_status status;
+    cr_assert_eq(breaker_acquire(front.view, 0, T0, &permit, NULL), BREAKER_GRANTED);
+    cr_assert(breaker_attempt(front.view, &permit, BREAKER_FAILURE, T0));
+    cr_assert_eq(breaker_status(front.view, 0, T0, &status), 0);
+    cr_expect_eq(status.window_failures, 1);
+    cr_expect_eq(status.in_flight, 1);
+    breaker_report(front.view, &permit, BREAKER_SUCCESS, T0);
+    cr_assert_eq(breaker_status(front.view, 0, T0, &status), 0);
+    cr_expect_eq(status.window_successes, 1);
+    cr_expect_eq(status.in_flight, 0);
+}
+
+Test(rules, an_attempt_that_opens_the_breaker_is_the_last_and_counts_once)
+{
+    struct breaker_permit permit;
+    struct breaker_status status;
+    calls(&front, 3, BREAKER_FAILURE, T0);
+    cr_assert_eq(breaker_acquire(front.view, 0, T0, &permit, NULL), BREAKER_GRANTED);
+    cr_assert(breaker_is_closed_for(front.view, &permit));
+    cr_assert_not(breaker_attempt(front.view, &permit, BREAKER_FAILURE, T0));
+    cr_assert_eq(state_of(&front, T0), BREAKER_OPEN);
+    cr_assert_not(breaker_is_closed_for(front.view, &permit));
+    breaker_report(front.view, &permit, BREAKER_FAILURE, T0);
+    cr_assert_eq(breaker_status(front.view, 0, T0, &status), 0);
+    cr_expect_eq(status.total_failures, 4);
+    cr_expect_eq(status.in_flight, 0);
+}
+
+Test(rules, a_probe_is_not_of_a_closed_breaker)
+{
+    struct breaker_permit permit;
+    trip(T0);
+    uint64_t later_ns = T0 + 3600 * S;
+    cr_assert_eq(breaker_acquire(front.view, 0, later_ns, &permit, NULL), BREAKER_GRANTED_PROBE);
+    cr_assert_not(breaker_is_closed_for(front.view, &permit));
+    breaker_report(front.view, &permit, BREAKER_SUCCESS, later_ns);
+}
