@@ -10,6 +10,7 @@
 #include "last_good.h"
 #include "mock.h"
 #include "ratelimit_fields.h"
+#include "rpc_call.h"
 #include "valves.h"
 
 // After a failure that opened nothing, trying again soon is right.
@@ -88,25 +89,80 @@ static struct error_text error_of(enum exchange_result why, enum breaker_grant g
                                "The service behind this path gave no complete, valid answer."};
 }
 
-static enum step answer_error(struct request *request, enum exchange_result why,
-                              enum breaker_grant grant, uint64_t retry_ns)
+// Such a request might have been kept for later, had its body not been too long to be read ahead.
+static bool has_lost_its_body(const struct request *request, const struct config_fallback *chain,
+                              size_t n)
 {
-    struct error_text text = error_of(why, grant);
-    struct strbuf members = STRBUF_INIT;
+    const unsigned writes = HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE;
+    for (size_t i = 0; i < n; i++)
+        if (chain[i].kind == FALLBACK_QUEUE)
+            return request->body_passed && (request->method_bit & writes) != 0;
+    return false;
+}
+
+static bool speaks_rpc(const struct request *request, const struct config_fallback *chain, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (chain[i].rpc_methods != NULL)
+            return request->method_bit == HTTP_POST && request->body_complete;
+    return false;
+}
+
+// A JSON-RPC caller understands errors of its own kind only. False: it is none.
+static bool answer_rpc_error(struct request *request, const struct error_text *text,
+                             const char *members)
+{
+    struct strbuf body = STRBUF_INIT, data = STRBUF_INIT;
+    strbuf_printf(&data, "{\"code\":\"%s\",\"requestId\":", text->code);
+    strbuf_json_string(&data, request->request_id, strlen(request->request_id));
+    strbuf_printf(&data, ",%s}", members);
+    bool is_rpc =
+        strbuf_ok(&data) && rpc_error_body(request->body, request->body_len, RPC_SERVER_ERROR,
+                                           text->detail, strbuf_text(&data), &body) == 0;
+    if (is_rpc) {
+        request->source = ANSWER_GATEWAY;
+        request->problem_code = text->code; // one of our own constants
+        (void)answer_text(request, text->status, "application/json", strbuf_text(&body), body.len);
+    }
+    strbuf_fini(&body);
+    strbuf_fini(&data);
+    return is_rpc;
+}
+
+static uint64_t add_retry_after(struct request *request, uint64_t retry_ns)
+{
+    char seconds[24];
+    uint64_t wait_s = ratelimit_seconds(retry_ns > 0 ? retry_ns : RETRY_SOON_NS);
+    (void)snprintf(seconds, sizeof(seconds), "%" PRIu64, wait_s);
+    (void)request_add_answer_header(request, "Retry-After", seconds);
+    return wait_s;
+}
+
+static enum step answer_error(struct request *request, const struct config_fallback *chain,
+                              size_t n, struct error_text text, uint64_t retry_ns)
+{
+    struct strbuf members = STRBUF_INIT, detail = STRBUF_INIT;
+    uint64_t wait_s = text.status == 503 ? add_retry_after(request, retry_ns) : 0;
+    bool is_rpc = speaks_rpc(request, chain, n);
     strbuf_puts(&members, "\"upstream\":");
     strbuf_json_string(&members, request->upstream->name, strlen(request->upstream->name));
-    if (text.status == 503) {
-        char seconds[24];
-        uint64_t wait_s = ratelimit_seconds(retry_ns > 0 ? retry_ns : RETRY_SOON_NS);
-        (void)snprintf(seconds, sizeof(seconds), "%" PRIu64, wait_s);
-        (void)request_add_answer_header(request, "Retry-After", seconds);
-        strbuf_printf(&members, ",\"retry-after\":%" PRIu64, wait_s);
+    if (wait_s > 0)
+        strbuf_printf(&members, ",\"retry%cafter\":%" PRIu64, is_rpc ? '_' : '-', wait_s);
+    if (has_lost_its_body(request, chain, n)) {
+        strbuf_puts(&members, ",\"queued\":false");
+        strbuf_printf(&detail,
+                      "%s It could not be kept for later: of a body of more than %d bytes a part "
+                      "had gone to the service when its call failed.",
+                      text.detail, REQUEST_BODY_KEPT_MAX);
+        text.detail = strbuf_text(&detail);
     }
     counters_fallback(request->valves, "error");
-    enum step step = answer_problem(request, text.status, text.code, text.title, text.detail, NULL,
-                                    strbuf_ok(&members) ? strbuf_text(&members) : NULL);
+    if (!is_rpc || !answer_rpc_error(request, &text, strbuf_text(&members)))
+        (void)answer_problem(request, text.status, text.code, text.title, text.detail, NULL,
+                             strbuf_ok(&members) ? strbuf_text(&members) : NULL);
     strbuf_fini(&members);
-    return step;
+    strbuf_fini(&detail);
+    return STEP_ANSWERED;
 }
 
 static bool answers(struct request *request, const struct config_fallback *fallback)
@@ -140,7 +196,7 @@ enum step fallback_answer(struct request *request, enum exchange_result why,
     for (size_t i = 0; i < n; i++)
         if (answers(request, &chain[i]))
             return STEP_ANSWERED;
-    return answer_error(request, why, grant, retry_ns);
+    return answer_error(request, chain, n, error_of(why, grant), retry_ns);
 }
 
 // RFC 5861 4 names these four. A mock or the queue are for a service that is away, and here it has

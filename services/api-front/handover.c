@@ -15,6 +15,7 @@
 #include "front.h"
 #include "idempotency.h"
 #include "ratelimit_fields.h"
+#include "rpc_call.h"
 #include "service/lanes.h"
 #include "valves.h"
 
@@ -418,14 +419,6 @@ static void read_lane(const struct request *request, const struct config_fallbac
     }
 }
 
-static bool is_listed(char *const *list, const char *text)
-{
-    for (; list != NULL && text != NULL && *list != NULL; list++)
-        if (strcmp(*list, text) == 0)
-            return true;
-    return false;
-}
-
 // One call with an id, of a declared method. A batch and a notification are none.
 static bool read_rpc(struct handover *handover, crypto_generichash_state *print)
 {
@@ -434,8 +427,8 @@ static bool read_rpc(struct handover *handover, crypto_generichash_state *print)
         return false;
     json_t *call = json_loadb(request->body, request->body_len, JSON_REJECT_DUPLICATES, NULL);
     const json_t *id = json_object_get(call, "id");
-    bool fits = is_listed(handover->fallback->rpc_methods,
-                          json_string_value(json_object_get(call, "method"))) &&
+    bool fits = rpc_is_listed(handover->fallback->rpc_methods,
+                              json_string_value(json_object_get(call, "method"))) &&
                 (json_is_string(id) || json_is_number(id));
     char *id_text = fits ? json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     fits = id_text != NULL && strlen(id_text) < RPC_ID_MAX;

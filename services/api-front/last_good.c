@@ -1,4 +1,4 @@
-#include "last_good.h"
+#include "last_good_parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,6 @@
 
 #include "answer.h"
 #include "answer_header.h"
-#include "answer_store.h"
 #include "answer_tap.h"
 #include "base/clock.h"
 #include "client.h"
@@ -23,7 +22,7 @@ static uint64_t now_ns(void)
     return clock_read_ns(CLOCK_BOOTTIME);
 }
 
-static uint64_t resident_s(const struct stored_answer *stored)
+uint64_t last_good_resident_s(const struct stored_answer *stored)
 {
     uint64_t now = now_ns();
     return now > stored->received_ns ? (now - stored->received_ns) / NS_PER_S : 0;
@@ -58,7 +57,8 @@ static struct answer_text field_of(const struct request *request, const char *na
     return field != NULL ? (struct answer_text){field->value, field->value_len} : text_of(NULL);
 }
 
-static void key_of(const struct request *request, struct answer_key *ret_key)
+void last_good_key(const struct request *request, const char *rpc_method, const char *rpc_params,
+                   struct answer_key *ret_key)
 {
     const struct config_route *route = request->route;
     const struct answer_text texts[] = {
@@ -74,6 +74,9 @@ static void key_of(const struct request *request, struct answer_key *ret_key)
         text_of(request->host_header),
         {request->path, request->path_len},
         text_of(request->query),
+        text_of(rpc_method != NULL ? "rpc" : ""),
+        text_of(rpc_method),
+        text_of(rpc_params),
     };
     answer_store_key(request->valves->store, texts, sizeof(texts) / sizeof(texts[0]), ret_key);
 }
@@ -136,18 +139,23 @@ bool last_good_begins(struct request *request, const struct upstream_answer *ans
     struct answer_store *store = request->valves->store;
     struct answer_key key;
     struct cache_terms terms;
-    key_of(request, &key);
-    if (request->method_bit != HTTP_GET) {
+    last_good_key(request, NULL, NULL, &key);
+    const struct config_fallback *cache = cache_of(request);
+    bool is_rpc = request->method_bit == HTTP_POST && cache->rpc_methods != NULL;
+    if (request->method_bit != HTTP_GET && !is_rpc) {
         if (answer->status >= 200 && answer->status < 400) // RFC 9111 4.4
             answer_store_drop(store, &key);
         return false;
     }
+    if (is_rpc && (!request->body_complete || answer->status != 200 ||
+                   cache_header(answer->headers, answer->n_headers, "content-encoding") != NULL))
+        return false; // nothing that could be read
     if (answer->status == 304) {
         freshen(request, answer, &key);
         return false;
     }
     enum cache_verdict verdict = judge(request, answer, &terms);
-    if (verdict == CACHE_DROP)
+    if (verdict == CACHE_DROP && !is_rpc)
         answer_store_drop(store, &key);
     bool keeps = verdict == CACHE_KEEP && has_certain_end(answer) &&
                  cache_header(answer->headers, answer->n_headers, "valvechain-fallback") == NULL;
@@ -180,9 +188,8 @@ static struct http_header *kept_headers(struct request *request,
     return headers;
 }
 
-// Fills in all but key and body. False: it cannot be kept.
-static bool make_record(struct request *request, const struct upstream_answer *answer,
-                        struct strbuf *vary, struct answer_record *record)
+bool last_good_record(const struct request *request, const struct upstream_answer *answer,
+                      struct strbuf *vary, struct answer_record *record)
 {
     const struct cache_answer head = {
         .status = answer->status, .headers = answer->headers, .n_headers = answer->n_headers};
@@ -192,8 +199,7 @@ static bool make_record(struct request *request, const struct upstream_answer *a
     record->status = answer->status;
     record->vary = strbuf_text(vary);
     record->received_ns = now_ns();
-    record->headers = kept_headers(request, answer, &record->n_headers);
-    return record->headers != NULL;
+    return true;
 }
 
 void last_good_keep(struct request *request, const struct upstream_answer *answer, char *body,
@@ -203,12 +209,18 @@ void last_good_keep(struct request *request, const struct upstream_answer *answe
     struct answer_record record = {0};
     struct strbuf vary = STRBUF_INIT;
     enum counters_cache result = COUNTERS_CACHE_NOT_ALLOWED;
-    if (make_record(request, answer, &vary, &record)) {
+    if (request->method_bit == HTTP_POST) {
+        last_good_keep_rpc(request, cache_of(request), answer, body, len);
+        free(body);
+        return;
+    }
+    record.headers = kept_headers(request, answer, &record.n_headers);
+    if (record.headers != NULL && last_good_record(request, answer, &vary, &record)) {
         char *fitting = len > 0 ? realloc(body, len) : NULL;
         record.body = fitting != NULL ? fitting : body;
         record.body_len = len;
         body = record.body;
-        key_of(request, &record.key);
+        last_good_key(request, NULL, NULL, &record.key);
         result =
             answer_store_put(store, &record) == 0 ? COUNTERS_CACHE_KEPT : COUNTERS_CACHE_TOO_LARGE;
     }
@@ -227,6 +239,16 @@ static void add_number(struct request *request, const char *name, uint64_t value
     (void)request_add_answer_header(request, name, text);
 }
 
+void last_good_mark(struct request *request, uint64_t age_s, uint64_t stale_age_s)
+{
+    request->fallback = "cache";
+    request->source = ANSWER_FALLBACK;
+    (void)request_add_answer_header(request, "Valvechain-Fallback", "cache");
+    add_number(request, "Valvechain-Fallback-Age", stale_age_s);
+    add_number(request, "Age", age_s);
+    counters_fallback(request->valves, "cache");
+}
+
 // Does this header belong to a 304, too? RFC 9110 15.4.5.
 static bool is_of_304(const struct http_header *h)
 {
@@ -236,7 +258,7 @@ static bool is_of_304(const struct http_header *h)
 
 static void give(struct request *request, const struct stored_answer *stored)
 {
-    uint64_t resident = resident_s(stored);
+    uint64_t resident = last_good_resident_s(stored);
     bool unchanged =
         stored->status == 200 && cache_is_not_modified(request->headers, request->n_headers,
                                                        stored->headers, stored->n_headers);
@@ -245,24 +267,20 @@ static void give(struct request *request, const struct stored_answer *stored)
         if (!answer_has_own_header(request, h) && (!unchanged || is_of_304(h)))
             (void)request_add_answer_header(request, h->name, h->value);
     }
-    request->fallback = "cache";
-    (void)request_add_answer_header(request, "Valvechain-Fallback", "cache");
-    add_number(request, "Valvechain-Fallback-Age", cache_stale_age_s(&stored->terms, resident));
-    add_number(request, "Age", cache_age_s(&stored->terms, resident));
-    request->source = ANSWER_FALLBACK;
-    counters_fallback(request->valves, "cache");
+    last_good_mark(request, cache_age_s(&stored->terms, resident),
+                   cache_stale_age_s(&stored->terms, resident));
     (void)answer_in_place(request, unchanged ? 304 : stored->status, stored->body,
                           stored->body_len);
 }
 
-static struct stored_answer *find_usable(struct request *request, const struct answer_key *key,
-                                         const struct config_fallback *fallback)
+struct stored_answer *last_good_find(struct request *request, const struct answer_key *key,
+                                     const struct config_fallback *fallback)
 {
     struct answer_store *store = request->valves->store;
     struct stored_answer *stored =
         answer_store_get(store, key, request->headers, request->n_headers);
     if (stored != NULL &&
-        !cache_may_use(&stored->terms, resident_s(stored), fallback->max_age_ms / 1000,
+        !cache_may_use(&stored->terms, last_good_resident_s(stored), fallback->max_age_ms / 1000,
                        request->headers, request->n_headers))
         answer_store_release(store, &stored);
     return stored;
@@ -271,10 +289,12 @@ static struct stored_answer *find_usable(struct request *request, const struct a
 bool last_good_answer(struct request *request, const struct config_fallback *fallback)
 {
     struct answer_key key;
+    if (request->method_bit == HTTP_POST && fallback->rpc_methods != NULL)
+        return last_good_answer_rpc(request, fallback);
     if ((request->method_bit & (HTTP_GET | HTTP_HEAD)) == 0 || request->has_body)
         return false;
-    key_of(request, &key);
-    request->stored = find_usable(request, &key, fallback);
+    last_good_key(request, NULL, NULL, &key);
+    request->stored = last_good_find(request, &key, fallback);
     if (request->stored == NULL)
         return false;
     give(request, request->stored);

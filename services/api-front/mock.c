@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc_call.h"
+
 // Whatever a configuration declares, only these may be mocked without looking into the body.
 #define SAFE_METHODS (HTTP_GET | HTTP_HEAD)
 
@@ -44,26 +46,14 @@ static void render(const char *template, const struct mock_facts *facts, const c
     }
 }
 
-static bool is_declared(char *const *methods, const char *method)
-{
-    for (; methods != NULL && *methods != NULL; methods++)
-        if (strcmp(*methods, method) == 0)
-            return true;
-    return false;
-}
-
 // One call: a declared read with an id of a kind JSON-RPC 2.0 allows. A call without an id is a
 // notification: nobody waits for its answer, so there is nothing to mock.
 static int render_call(const struct config_fallback *fallback, const struct mock_facts *facts,
                        const json_t *call, struct strbuf *out)
 {
-    const char *method = json_string_value(json_object_get(call, "method"));
-    const json_t *id = json_object_get(call, "id");
-    if (method == NULL || !is_declared(fallback->rpc_methods, method))
+    if (!rpc_is_call_of(call, fallback->rpc_methods))
         return -EPERM;
-    if (!json_is_string(id) && !json_is_number(id) && !json_is_null(id))
-        return -EPERM;
-    char *text = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = json_dumps(json_object_get(call, "id"), JSON_ENCODE_ANY | JSON_COMPACT);
     if (text == NULL)
         return -EPERM;
     render(fallback->mock_body != NULL ? fallback->mock_body : "", facts, text, out);
@@ -74,17 +64,15 @@ static int render_call(const struct config_fallback *fallback, const struct mock
 static int render_rpc(const struct config_fallback *fallback, const struct mock_facts *facts,
                       struct strbuf *out)
 {
-    // jansson takes a NUL after a number for white space (RFC 8259 knows no such white space), and
-    // the backend would have refused it: a mock is no kinder.
-    if (memchr(facts->body, '\0', facts->body_len) != NULL)
+    json_t *root = rpc_parse(facts->body, facts->body_len);
+    if (root == NULL)
         return -EPERM;
-    json_t *root = json_loadb(facts->body, facts->body_len, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_array(root)) {
         int error = render_call(fallback, facts, root, out);
         json_decref(root);
         return error;
     }
-    int error = json_array_size(root) > 0 ? 0 : -EPERM;
+    int error = 0;
     for (size_t i = 0; error == 0 && i < json_array_size(root); i++) {
         strbuf_puts(out, i == 0 ? "[" : ",");
         error = render_call(fallback, facts, json_array_get(root, i), out);

@@ -125,8 +125,8 @@ static void check_fallback(struct reader *reader, const struct json_path *path, 
         check_mock(reader, path, json, fallback);
     for (size_t i = 0; fallback->kind != FALLBACK_MOCK && i < 4; i++)
         refuse_field(reader, path, json, mock_only[i], "'mock'");
-    if (fallback->kind == FALLBACK_ERROR || fallback->kind == FALLBACK_CACHE)
-        refuse_field(reader, path, json, "rpc_methods", "'mock' or 'queue'");
+    if (fallback->kind == FALLBACK_ERROR)
+        refuse_field(reader, path, json, "rpc_methods", "'mock', 'queue' or 'cache'");
     if (fallback->kind != FALLBACK_CACHE)
         refuse_field(reader, path, json, "max_age_ms", "'cache'");
     if (fallback->kind != FALLBACK_QUEUE)

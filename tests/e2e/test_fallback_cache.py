@@ -299,3 +299,110 @@ def test_no_memory_keeps_nothing(start, database):
     assert suite.get("/api/db/a").status == 200
     database.down()
     assert suite.get("/api/db/a").status == 502
+
+
+# ---- JSON-RPC -----------------------------------------------------------------------------------
+
+class Chain:
+    """A JSON-RPC server: `results` by method, counted in `calls`."""
+
+    def __init__(self, upstream):
+        self.results = {"eth_chainId": "0x1", "eth_getBlock": {"number": 7}}
+        self.headers = []
+        upstream.answer(self.serve)
+
+    def one(self, call):
+        if call["method"] not in self.results:
+            return {"jsonrpc": "2.0", "id": call["id"], "error": {"code": -32601, "message": "no such method"}}
+        return {"jsonrpc": "2.0", "id": call["id"], "result": [self.results[call["method"]], call.get("params")]}
+
+    def serve(self, request, _connection):
+        calls = json.loads(request.body)
+        answer = [self.one(call) for call in calls] if isinstance(calls, list) else self.one(calls)
+        return response(headers=[("Content-Type", "application/json"), *self.headers], body=json.dumps(answer).encode())
+
+
+def rpc_config(database, *more):
+    return {"upstreams": [{"name": "chain", "url": database.url}],
+            "routes": [{"path": "/rpc", "upstream": "chain", "fallbacks": [
+                {"kind": "cache", "rpc_methods": ["eth_chainId", "eth_getBlock", "eth_none"]}, *more]}]}
+
+
+def ask(suite, call, **options):
+    return suite.request("POST", "/rpc", headers=[("Content-Type", "application/json")],
+                         body=json.dumps(call).encode(), **options)
+
+
+def call(number, method="eth_chainId", **members):
+    return {"jsonrpc": "2.0", "id": number, "method": method, **members}
+
+
+def test_rpc_reads_from_the_cache_have_their_callers_id(start, database):
+    suite = start(config=rpc_config(database), DATABASE_UPSTREAM_URL=None)
+    Chain(database)
+    assert json.loads(ask(suite, call(1)).body)["result"] == ["0x1", None]
+    batch = [call(2, "eth_getBlock", params={"b": 1, "a": 2}), call(3, "eth_none"), call(4, "eth_send")]
+    assert len(json.loads(ask(suite, batch).body)) == 3
+    database.down()
+    answer = ask(suite, call("mine"))
+    assert_cached(answer, answer.body)
+    assert answer.header("Content-Type") == "application/json"
+    assert json.loads(answer.body) == {"jsonrpc": "2.0", "id": "mine", "result": ["0x1", None]}
+    both = ask(suite, [call(8, "eth_getBlock", params={"a": 2, "b": 1}), call(9)])
+    assert_cached(both, both.body)
+    assert [(one["id"], one["result"][0]) for one in json.loads(both.body)] == [(8, {"number": 7}), (9, "0x1")]
+    for missing in (call(1, "eth_getBlock", params={"a": 3}), call(1, "eth_none"), call(1, "eth_send"),
+                    [call(1), call(2, "eth_send")], [call(1), {"jsonrpc": "2.0", "method": "eth_chainId"}]):
+        refused = ask(suite, missing)
+        assert refused.status == 502 and refused.header("Valvechain-Fallback") is None
+
+
+def test_rpc_answers_obey_the_rules_too(start, database):
+    suite = start(config=rpc_config(database), DATABASE_UPSTREAM_URL=None)
+    chain = Chain(database)
+    for number, headers in enumerate(([("Cache-Control", "no-store")], [("Cache-Control", "private")],
+                                      [("Set-Cookie", "a=1")], [("Vary", "*")])):
+        chain.headers = headers
+        assert ask(suite, call(1, params=[number])).status == 200
+    chain.headers = []
+    body = json.dumps(call(1, params=[9])).encode()
+    assert suite.request("POST", "/rpc", headers=[("Authorization", "Bearer x")], body=body).status == 200
+    database.down()
+    for number in (0, 1, 2, 3, 9):
+        assert ask(suite, call(1, params=[number])).status == 502
+
+
+def test_rpc_callers_get_errors_of_their_kind(start, database):
+    suite = start(config=rpc_config(database), DATABASE_UPSTREAM_URL=None, CB_VOLUME_THRESHOLD=2, CB_RESET_TIMEOUT=60000)
+    database.down()
+    for _ in range(2):
+        unreachable = ask(suite, call(5))
+        assert unreachable.status == 502
+    refused = ask(suite, [call("a", "eth_send"), call(2)])
+    assert refused.status == 503 and int(refused.header("Retry-After")) >= 1
+    assert refused.header("Content-Type") == "application/json"
+    first, second = json.loads(refused.body)
+    assert (first["id"], second["id"]) == ("a", 2)
+    assert first["error"]["code"] == -32000 and first["error"]["message"]
+    assert first["error"]["data"]["code"] == "circuit_open"
+    assert first["error"]["data"]["retry_after"] == int(refused.header("Retry-After"))
+    plain = suite.request("POST", "/rpc", body=b"no JSON")
+    assert plain.status == 503 and plain.header("Content-Type") == "application/problem+json"
+    assert suite.get("/rpc").header("Content-Type") == "application/problem+json"
+
+
+def test_a_long_body_whose_call_failed_cannot_be_queued_and_is_told_so(start, database):
+    suite = start(config={"upstreams": [{"name": "mail", "url": database.url}],
+                          "routes": [{"path": "/mail", "upstream": "mail", "fallbacks": [{"kind": "queue"}]}]},
+                  DATABASE_UPSTREAM_URL=None)
+
+    def reset(request, connection):
+        connection.take(100000)  # part of the body has come
+        connection.close()
+
+    database.read_body = False
+    database.answer(reset)
+    answer = suite.request("POST", "/mail", headers=[("Idempotency-Key", "k")], body=b"x" * 300000)
+    assert answer.status == 502
+    problem = json.loads(answer.body)
+    assert problem["queued"] is False and "65536" in problem["detail"]
