@@ -13,7 +13,9 @@
 #include "limiter_metrics.h"
 #include "refund_token.h"
 
-enum { RESULT_ADMITTED, RESULT_DENIED, RESULT_REFUSED, RESULTS };
+#define TOGETHER_MAX 16 // checks of a batch whose limits are asked at once
+
+enum check_result { RESULT_ADMITTED, RESULT_DENIED, RESULT_REFUSED, RESULTS };
 static const char *const result_names[RESULTS] = {"admitted", "denied", "refused"};
 
 struct limiter_check {
@@ -138,56 +140,81 @@ static void fill_verdict(struct limiter_check *check, const struct check_request
     }
 }
 
-// Networks come first; they are named in place of a policy.
-static bool is_decided_by_network(struct limiter_check *check, const struct limit_facts *facts,
-                                  struct verdict_message *message)
-{
-    enum operator_word word = networks_judge(check->networks, check->operators, &facts->client);
-    bool admitted = word == OPERATOR_ALLOWS;
+struct opening {       // what is known of a check before its limits are asked
+    const char *wrong; // it was not understood
+    enum operator_word word;
+};
 
-    if (word == OPERATOR_SAYS_NOTHING)
-        return false;
+// Reads the check; networks come first. True: its limits decide, and `facts` is for them.
+static bool open_check(const struct limiter_check *check, const struct check_request *asked,
+                       struct limit_facts *facts, struct opening *ret_opening)
+{
+    ret_opening->wrong = check_facts_read(check->view, asked, facts);
+    ret_opening->word = OPERATOR_SAYS_NOTHING;
+    if (!ret_opening->wrong)
+        ret_opening->word = networks_judge(check->networks, check->operators, &facts->client);
+    return !ret_opening->wrong && ret_opening->word == OPERATOR_SAYS_NOTHING;
+}
+
+// A check that its limits do not decide. Networks are named in place of a policy.
+static enum check_result fill_early(const struct opening *opening, struct verdict_message *message)
+{
+    bool admitted = opening->word == OPERATOR_ALLOWS;
+
+    if (opening->wrong) {
+        message->base.error = text(opening->wrong);
+        return RESULT_REFUSED;
+    }
     message->base.policy = text(admitted ? "allow" : "deny");
     message->base.admitted = admitted;
-    metric_add(check->service->metrics, check->results[admitted ? RESULT_ADMITTED : RESULT_DENIED],
-               1);
-    return true;
+    return admitted ? RESULT_ADMITTED : RESULT_DENIED;
 }
 
 struct decision { // of one check
     uint8_t packed[CHECK_VERDICT_MAX];
     size_t len;
-    const char *wrong;       // set when the check was not understood
     struct check_asks waits; // n > 0: it is not decided, the limiter has to ask for these
 };
 
-// Packs the verdict, or says what the check waits for.
-static void decide(struct limiter_check *check, const struct check_request *asked,
-                   const struct limit_grant *grants, size_t n_grants, struct decision *ret_decision)
+// Packs the verdict, or says what the check waits for. `verdict` NULL: its limits were not asked.
+static void close_check(struct limiter_check *check, const struct check_request *asked,
+                        const struct opening *opening, const struct limit_facts *facts,
+                        struct limit_verdict *verdict, struct decision *ret_decision)
 {
-    struct limit_facts facts;
-    struct limit_verdict verdict;
     struct verdict_message message;
 
     valvechain__v1__limit_verdict__init(&message.base);
-    ret_decision->wrong = check_facts_read(check->view, asked, &facts);
     ret_decision->waits.n = 0;
-    if (ret_decision->wrong) {
-        message.base.error = text(ret_decision->wrong);
-        metric_add(check->service->metrics, check->results[RESULT_REFUSED], 1);
-    } else if (!is_decided_by_network(check, &facts, &message)) {
-        limit_decide_granted(check->view, &facts, grants, n_grants, &verdict);
-        if (verdict.waits) {
-            ret_decision->waits.n =
-                limit_asks(check->view, &facts, &verdict, ret_decision->waits.items);
-            return;
-        }
-        check_wait_settle(check->desk, &verdict, check->view, &facts);
-        top_count(check->top, check->view, &facts, &verdict);
-        count(check, &verdict);
-        fill_verdict(check, asked, &verdict, &message);
+    if (!verdict) {
+        enum check_result result = fill_early(opening, &message);
+
+        metric_add(check->service->metrics, check->results[result], 1);
+    } else if (verdict->waits) {
+        ret_decision->waits.n = limit_asks(check->view, facts, verdict, ret_decision->waits.items);
+        return;
+    } else {
+        check_wait_settle(check->desk, verdict, check->view, facts);
+        top_count(check->top, check->view, facts, verdict);
+        count(check, verdict);
+        fill_verdict(check, asked, verdict, &message);
     }
     ret_decision->len = check_wire_put_verdict(&message.base, ret_decision->packed);
+}
+
+// Returns what is wrong with the check, NULL: nothing.
+static const char *decide(struct limiter_check *check, const struct check_request *asked,
+                          const struct limit_grant *grants, size_t n_grants,
+                          struct decision *ret_decision)
+{
+    struct opening opening;
+    struct limit_facts facts;
+    struct limit_verdict verdict;
+    bool is_open = open_check(check, asked, &facts, &opening);
+
+    if (is_open)
+        limit_decide_granted(check->view, &facts, grants, n_grants, &verdict);
+    close_check(check, asked, &opening, &facts, is_open ? &verdict : NULL, ret_decision);
+    return opening.wrong;
 }
 
 static int refuse(struct limiter_check *check, const char *reason)
@@ -219,7 +246,7 @@ static bool decide_again(void *arg, const void *message, size_t len, size_t inde
     (void)index;
     if (!check_wire_read(message, len, &asked))
         return false;
-    decide(arg, &asked, grants, n_grants, &decision);
+    (void)decide(arg, &asked, grants, n_grants, &decision);
     *ret_asks = decision.waits;
     if (decision.waits.n == 0)
         strbuf_append(verdict, decision.packed, decision.len);
@@ -289,12 +316,13 @@ static int serve_check(void *arg, const void *bytes, size_t len, struct strbuf *
     struct decision decision;
     struct check_request asked;
     struct check_wait *wait;
+    const char *wrong;
 
     if (!check_wire_read(bytes, len, &asked))
         return refuse(check, "the message is no LimitCheck");
-    decide(check, &asked, NULL, 0, &decision);
-    if (decision.wrong) {
-        bus_refuse(check->service->bus, "%s", decision.wrong);
+    wrong = decide(check, &asked, NULL, 0, &decision);
+    if (wrong) {
+        bus_refuse(check->service->bus, "%s", wrong);
         return -EINVAL;
     }
     if (decision.waits.n == 0) {
@@ -309,12 +337,53 @@ static int serve_check(void *arg, const void *bytes, size_t len, struct strbuf *
     return 0;
 }
 
+struct serving { // of a batch: verdicts go to the reply, or to the wait by their numbers
+    struct strbuf *reply;
+    struct check_wait *wait; // NULL: nothing waits
+    struct strbuf one;
+};
+
+static void put_decision(struct serving *serving, size_t index, const struct decision *decision)
+{
+    if (!serving->wait) {
+        append_block(serving->reply, 1, decision->packed, decision->len);
+    } else if (decision->waits.n > 0) {
+        check_wait_ask(serving->wait, index, &decision->waits);
+    } else {
+        strbuf_clear(&serving->one);
+        strbuf_append(&serving->one, decision->packed, decision->len);
+        check_wait_put(serving->wait, index, &serving->one);
+    }
+}
+
+// `n` checks of the batch from `first` on, TOGETHER_MAX at most.
+static void decide_some(struct limiter_check *check, size_t first, size_t n,
+                        struct serving *serving)
+{
+    const struct check_request *asked = check->requests + first;
+    struct opening openings[TOGETHER_MAX];
+    struct limit_facts facts[TOGETHER_MAX]; // of those whose limits decide, without gaps
+    struct limit_verdict verdicts[TOGETHER_MAX];
+    bool is_open[TOGETHER_MAX];
+    struct decision decision;
+    size_t n_open = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        is_open[i] = open_check(check, &asked[i], &facts[n_open], &openings[i]);
+        n_open += is_open[i];
+    }
+    limit_decide_batch(check->view, facts, n_open, verdicts);
+    for (size_t i = 0, at = 0; i < n; at += is_open[i], i++) {
+        close_check(check, &asked[i], &openings[i], &facts[at], is_open[i] ? &verdicts[at] : NULL,
+                    &decision);
+        put_decision(serving, first + i, &decision);
+    }
+}
+
 static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *reply)
 {
     struct limiter_check *check = arg;
-    struct decision decision;
-    struct check_wait *wait = NULL;
-    struct strbuf one = STRBUF_INIT;
+    struct serving serving = {.reply = reply};
     size_t n = 0;
     int error = check_wire_read_batch(bytes, len, check->requests, LIMITER_BATCH_MAX, &n);
 
@@ -322,25 +391,15 @@ static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *
         return refuse(check, error == -E2BIG ? "a batch has at most 1000 checks"
                                              : "the message is no LimitCheckBatch");
     if (check->desk && n > 0) { // any check may wait: verdicts are kept by number
-        wait = begin_wait(check, true, bytes, len, n);
-        if (!wait)
+        serving.wait = begin_wait(check, true, bytes, len, n);
+        if (!serving.wait)
             return refuse(check, "there is no memory to wait for the store");
     }
-    for (size_t i = 0; i < n; i++) {
-        decide(check, &check->requests[i], NULL, 0, &decision);
-        strbuf_clear(&one);
-        if (wait && decision.waits.n > 0) {
-            check_wait_ask(wait, i, &decision.waits);
-        } else if (wait) {
-            strbuf_append(&one, decision.packed, decision.len);
-            check_wait_put(wait, i, &one);
-        } else {
-            append_block(reply, 1, decision.packed, decision.len);
-        }
-    }
-    if (wait)
-        check_wait_end(wait);
-    strbuf_fini(&one);
+    for (size_t first = 0; first < n; first += TOGETHER_MAX)
+        decide_some(check, first, n - first < TOGETHER_MAX ? n - first : TOGETHER_MAX, &serving);
+    if (serving.wait)
+        check_wait_end(serving.wait);
+    strbuf_fini(&serving.one);
     return 0;
 }
 

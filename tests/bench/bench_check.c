@@ -12,7 +12,7 @@
 #include "base/parse.h"
 
 #define WINDOW_SINGLE_MAX 500 // requests on their way when pipelined
-#define WINDOW_BATCH_MAX  8
+#define WINDOW_BATCH_MAX  16
 #define BATCH             100
 #define WAIT_MS           2000
 #define LATENCY_MAX_US    100000

@@ -11,7 +11,7 @@ does refuse. What one decision is:
 
     library      limit_decide: one policy, a strict window, random keys
     limit.check  two policies (tier-free, global), both strict windows; over ipc://; single: one at a
-                 time, pipelined: 250 to 500 on their way, batch: messages of 100 checks, 4 to 8 on their way
+                 time, pipelined: 250 to 500 on their way, batch: messages of 100 checks, 8 to 16 on their way
     redis        EVALSHA of INCRBY and EXPIRE, one fixed window; over its Unix socket; single: one
                  connection, one at a time; pipelined: 16 connections, 32 commands on their way on each
     HTTP         GET with keep-alive, wrk on 32 connections; /api/check charges the two policies of

@@ -11,11 +11,14 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "python"))
+
 import distributed  # noqa: E402  (tests/bench/distributed.py)
 from support.ports import reserve_port  # noqa: E402
 from support.redis import HAVE_REDIS, HAVE_SENTINEL, Redis, Sentinel  # noqa: E402
 from support.suite import Load  # noqa: E402
 from support.wait import wait_for  # noqa: E402
+from valvechain_limits import Limits  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not HAVE_REDIS, reason="redis-server is missing")
 PROCESSES = ("limiter", "api-front")
@@ -76,6 +79,19 @@ def test_a_small_limit_is_exact_and_says_when_it_fits_again(redis, start):
     assert refused.status == 429
     assert 50 <= int(refused.header("Retry-After")) <= 61
     assert spend(other, 1, client="203.0.113.2") == 1, "another key"
+
+
+def test_checks_of_programs_wait_for_tokens_each_for_its_own(redis, start):
+    one, other = (start(redis, TIER_FREE_MAX=5) for _ in range(2))
+    ask, ask_other = (Limits(os.path.join(suite.socket_dir, "limiter.1.commands"), timeout_ms=10000) for suite in (one, other))
+    checks = [{"client": client} for _ in range(7) for client in ("203.0.113.1", "nobody", "203.0.113.2")]
+    verdicts = ask.check_all(checks)
+    assert sum(verdict["admitted"] for verdict in verdicts[::3]) == 5
+    assert sum(verdict["admitted"] for verdict in verdicts[2::3]) == 5
+    assert all("client must be" in verdict["error"] for verdict in verdicts[1::3])
+    refused = ask_other.check(client="203.0.113.1")
+    assert not refused["admitted"] and refused["policy"] == "tier-free" and refused["retry_after_ms"] > 0
+    assert ask_other.check(client="203.0.113.3")["admitted"], "another key"
 
 
 def test_successful_logins_give_their_attempt_back(redis, start, upstream):

@@ -59,6 +59,20 @@ def test_a_caller_is_admitted_up_to_the_limit(start):
     assert series(suite, "valvechain_limit_check_hits_total", policy="tier-free") == 1
 
 
+def test_a_long_batch_keeps_its_order_whatever_decides(start):
+    suite = start(DENY_NETWORKS="203.0.113.0/24")
+    kinds = ({"client": CLIENT}, {"client": "nobody"}, {"client": "203.0.113.9"})
+    verdicts = suite.limits.check_all([kinds[i % 3] for i in range(99)])
+    assert len(verdicts) == 99
+    assert all("client must be" in verdict["error"] for verdict in verdicts[1::3])
+    assert all(verdict["policy"] == "deny" and not verdict["admitted"] for verdict in verdicts[2::3])
+    assert [verdict["admitted"] for verdict in verdicts[::3]] == [True] * 5 + [False] * 28
+    assert [verdict["remaining"] for verdict in verdicts[:15:3]] == [4, 3, 2, 1, 0]
+    assert series(suite, "valvechain_limit_checks_total", result="admitted") == 5
+    assert series(suite, "valvechain_limit_checks_total", result="denied") == 28 + 33
+    assert series(suite, "valvechain_limit_checks_total", result="refused") == 33
+
+
 def test_identity_path_and_cost_are_those_of_the_check(start):
     suite = start()
     check = suite.limits.check
