@@ -22,7 +22,7 @@ static const char *const statements[OUTBOX_SQL_COUNT] = {
 // body anew.
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-    "INSERT OR IGNORE INTO meta VALUES('schema', 1), ('commits', 0);"
+    "INSERT OR IGNORE INTO meta VALUES('schema', 2), ('commits', 0);"
     "CREATE TABLE IF NOT EXISTS paused(upstream TEXT PRIMARY KEY) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS operation("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL, key BLOB, print BLOB NOT NULL,"
@@ -72,6 +72,7 @@ int outbox_db_error(int sqlite_code, int system_error)
         return -ENOMEM;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR: // the statements are right: the file's format or schema is none of ours
         return -EUCLEAN;
     default:
         return -EIO;
@@ -244,6 +245,18 @@ static int check_sums(struct outbox_db *db, char *why, size_t cap)
     return rc;
 }
 
+// 1 had other row sums; no release wrote it.
+static int check_schema(struct outbox_db *db, char *why, size_t cap)
+{
+    int64_t number = 0;
+    int rc = ask_number(db, SQL_schema, &number);
+    if (rc == 0 && number != 2) {
+        snprintf(why, cap, "its schema is %lld, not 2", (long long)number);
+        rc = -EUCLEAN;
+    }
+    return rc;
+}
+
 static int check_mark(struct outbox_db *db, char *why, size_t cap)
 {
     uint64_t mark = 0;
@@ -272,6 +285,7 @@ int outbox_db_open(struct outbox_db *db, const char *path, char *ret_why, size_t
     rc = rc < 0 ? rc : check_structure(db, ret_why, why_cap);
     rc = rc < 0 ? rc : run_sql(db, schema);
     rc = rc < 0 ? rc : prepare(db);
+    rc = rc < 0 ? rc : check_schema(db, ret_why, why_cap);
     rc = rc < 0 ? rc : check_mark(db, ret_why, why_cap);
     return rc < 0 ? rc : check_sums(db, ret_why, why_cap);
 }

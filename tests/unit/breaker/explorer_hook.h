@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-void explorer_step(void);
-void explorer_saw(uint64_t value);
+// `object` NULL: what only the explorer knows of.
+void explorer_step(const volatile void *object, bool writes);
 
 #undef atomic_load
 #undef atomic_store
@@ -21,36 +21,31 @@ void explorer_saw(uint64_t value);
 #undef atomic_compare_exchange_weak
 #undef atomic_thread_fence
 #ifdef EXPLORER_READS_IN_ONE
-#define EXPLORER_READ_STEP(order) (void)(order)
+#define EXPLORER_READ_STEP(object, order) (void)(order)
 #else
-#define EXPLORER_READ_STEP(order) ((order) == memory_order_relaxed ? (void)0 : explorer_step())
+#define EXPLORER_READ_STEP(object, order)                                                          \
+    ((order) == memory_order_relaxed ? (void)0 : explorer_step(object, false))
 #endif
 #define atomic_load_explicit(object, order)                                                        \
     __extension__({                                                                                \
-        EXPLORER_READ_STEP(order);                                                                 \
-        __auto_type explorer_value_ = __atomic_load_n(object, __ATOMIC_SEQ_CST);                   \
-        explorer_saw((uint64_t)explorer_value_);                                                   \
-        explorer_value_;                                                                           \
+        EXPLORER_READ_STEP(object, order);                                                         \
+        __atomic_load_n(object, __ATOMIC_SEQ_CST);                                                 \
     })
 #define atomic_load(object) atomic_load_explicit(object, memory_order_seq_cst)
 #define atomic_store_explicit(object, value, order)                                                \
-    ((order) == memory_order_relaxed ? (void)0 : explorer_step(),                                  \
+    ((order) == memory_order_relaxed ? (void)0 : explorer_step(object, true),                      \
      __atomic_store_n(object, value, __ATOMIC_SEQ_CST))
 #define atomic_store(object, value) atomic_store_explicit(object, value, memory_order_seq_cst)
 #define atomic_exchange(object, value)                                                             \
     __extension__({                                                                                \
-        explorer_step();                                                                           \
-        __auto_type explorer_value_ = __atomic_exchange_n(object, value, __ATOMIC_SEQ_CST);        \
-        explorer_saw((uint64_t)explorer_value_);                                                   \
-        explorer_value_;                                                                           \
+        explorer_step(object, true);                                                               \
+        __atomic_exchange_n(object, value, __ATOMIC_SEQ_CST);                                      \
     })
 #define atomic_compare_exchange_strong(object, expected, desired)                                  \
     __extension__({                                                                                \
-        explorer_step();                                                                           \
-        bool explorer_done_ = __atomic_compare_exchange_n(object, expected, desired, false,        \
-                                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);     \
-        explorer_saw(explorer_done_ ? 1 : (uint64_t) * (expected) ^ UINT64_C(0x5bd1e995));         \
-        explorer_done_;                                                                            \
+        explorer_step(object, true);                                                               \
+        __atomic_compare_exchange_n(object, expected, desired, false, __ATOMIC_SEQ_CST,            \
+                                    __ATOMIC_SEQ_CST);                                             \
     })
 #define atomic_compare_exchange_weak(object, expected, desired)                                    \
     atomic_compare_exchange_strong(object, expected, desired)
