@@ -123,6 +123,17 @@ static const struct scenario scenarios[] = {
      14,
      0},
     {"one permit wanders", 9, 1, 1, 0, false, 0, "0", {TELL_GOOD, CALL_GOOD, CALL_GOOD, END}, 0, 0},
+    {"a share taken while its owner gives back",
+     9,
+     1,
+     4,
+     0,
+     false,
+     0,
+     "012",
+     {TELL_GOOD, TELL_GOOD, TELL_GOOD, CALL_GOOD},
+     0,
+     0},
     {"two permits for four",
      9,
      1,
@@ -409,7 +420,7 @@ static void check_situation(void)
         fail("more calls than the capacity");
 }
 
-// All have ended: what was counted is what was reported.
+// All have ended: what was counted is what was reported, and nothing of the capacity was doubled.
 static void check_end(void)
 {
     uint64_t counted[BREAKER_KINDS] = {0};
@@ -420,6 +431,11 @@ static void check_end(void)
         fail("other outcomes were counted than reported");
     if (status_of(&owner, 0, now_ns()).in_flight != 0)
         fail("a call that ended is still counted");
+    uint32_t shares = 0;
+    for (int i = 0; i < PARTICIPANTS; i++)
+        shares += share_share(line_of(i)->share);
+    if (shares > now->capacity)
+        fail("the shares are more than the capacity");
 }
 
 static void find_way_back(const char *stuck, const char *lost)
