@@ -30,6 +30,7 @@ const char *const exchange_result_names[RESULTS] = {
     [EXCHANGE_ANSWERED] = "answered",
     [EXCHANGE_CONNECT_FAILED] = "connect_failed",
     [EXCHANGE_CONNECT_TIMEOUT] = "connect_timeout",
+    [EXCHANGE_TLS_FAILED] = "tls_failed",
     [EXCHANGE_FIRST_BYTE_TIMEOUT] = "first_byte_timeout",
     [EXCHANGE_IDLE_TIMEOUT] = "idle_timeout",
     [EXCHANGE_TOTAL_TIMEOUT] = "total_timeout",

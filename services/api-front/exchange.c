@@ -133,13 +133,14 @@ static bool is_shortage(int error)
     return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
 }
 
-// A failure of the upstream says more about it than a timeout, and both more than our own lack.
+// A failure of the upstream says more about it than a timeout, and both more than our own lack;
+// -EPROTO (TLS) says most.
 static void note_connect_error(struct exchange *x, int error)
 {
     bool ours = error == -EADDRNOTAVAIL;
     bool known = x->connect_error != 0 && x->connect_error != -EADDRNOTAVAIL;
     if (x->connect_error == 0 || (!ours && (!known || error != -ETIMEDOUT))) {
-        x->connect_error = error;
+        x->connect_error = x->connect_error == -EPROTO ? -EPROTO : error;
     }
 }
 
@@ -153,6 +154,7 @@ static enum exchange_result result_of_connecting(const struct exchange *x, int e
     default: // all were tried
         return x->connect_error == -EADDRNOTAVAIL ? EXCHANGE_POOL_FULL
                : x->connect_error == -ETIMEDOUT   ? EXCHANGE_CONNECT_TIMEOUT
+               : x->connect_error == -EPROTO      ? EXCHANGE_TLS_FAILED
                                                   : EXCHANGE_CONNECT_FAILED;
     }
 }
@@ -211,7 +213,7 @@ void exchange_start(struct request *request)
     x->request = request;
     x->front = request->front;
     x->pool = &request->model_ref->upstreams->pools[request->route->upstream];
-    x->transport = &exchange_plain;
+    x->transport = x->pool->curl != NULL ? &exchange_curl : &exchange_plain;
     exchange_retry_init(x);
     body_init(&x->out, &x->front->bodies);
     body_init(&x->in, &x->front->bodies);

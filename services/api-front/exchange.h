@@ -34,6 +34,7 @@ struct exchange {
     uint32_t ticket; // of that endpoint's health
     const struct exchange_transport *transport;
     struct upstream_conn *conn;       // of the plain transport
+    struct curl_exchange *curl;       // of the other
     struct exchange *next, *previous; // front->exchanges
     enum exchange_phase phase;
 

@@ -7,6 +7,7 @@ enum exchange_result {
     EXCHANGE_ANSWERED, // complete answer passed (any status)
     EXCHANGE_CONNECT_FAILED,
     EXCHANGE_CONNECT_TIMEOUT,
+    EXCHANGE_TLS_FAILED, // a certificate is not trusted, or there is no common way to encrypt
     EXCHANGE_FIRST_BYTE_TIMEOUT,
     EXCHANGE_IDLE_TIMEOUT,
     EXCHANGE_TOTAL_TIMEOUT,

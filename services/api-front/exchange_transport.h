@@ -1,6 +1,7 @@
-// What an exchange asks of its way to the upstream, and what that tells it. Our own connections for
-// plain HTTP (exchange_plain.c).
-// Thread: the loop's.
+// What an exchange asks of its way to the upstream, and what that tells it. There are two: our own
+// connections for plain HTTP (exchange_plain.c), and libcurl for HTTPS and HTTP/2
+// (exchange_curl.c), which costs more of the processor a request (docs/decisions). Thread: the
+// loop's.
 #ifndef VALVECHAIN_API_FRONT_EXCHANGE_TRANSPORT_H
 #define VALVECHAIN_API_FRONT_EXCHANGE_TRANSPORT_H
 
@@ -18,7 +19,7 @@ struct exchange_transport {
     void (*pause)(struct exchange *x, bool paused); // reading; called on a change only
     bool frames_chunks; // x->out holds a body of unknown length in chunks, as on the wire
 };
-extern const struct exchange_transport exchange_plain;
+extern const struct exchange_transport exchange_plain, exchange_curl;
 void exchange_plain_readable(struct exchange *x); // by upstream_conn.c
 
 // What a transport tells. After each of these the call may be over (EXCHANGE_ENDED).

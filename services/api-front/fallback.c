@@ -77,6 +77,10 @@ static struct error_text error_of(enum exchange_result why, enum breaker_grant g
     case EXCHANGE_NO_ADDRESS:
         return (struct error_text){502, "upstream_unreachable", "Bad Gateway",
                                    "The service behind this path cannot be reached."};
+    case EXCHANGE_TLS_FAILED:
+        return (struct error_text){502, "upstream_tls_failed", "Bad Gateway",
+                                   "The service behind this path and the gateway do not trust "
+                                   "each other's certificates, or have no TLS in common."};
     case EXCHANGE_ANSWERED:
     case EXCHANGE_RESET:
     case EXCHANGE_BAD_ANSWER:

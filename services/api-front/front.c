@@ -16,6 +16,7 @@
 #include "listener.h"
 #include "upstream_health.h"
 #include "upstream_pool.h"
+#include "upstream_tls.h"
 #include "valves.h"
 
 #define OWN_DESCRIPTORS 64 // sockets, timers, the segment, resolver, certificates, a reload
@@ -144,7 +145,8 @@ int front_check(void *const *params, const struct config_model *model, struct pr
         r = -EINVAL;
     } else if (cert) {
         struct listener_tls *tls;
-        r = listener_tls_create(front->tls_cert, front->tls_key, problems, &tls);
+        const struct tls_files files = listener_tls_files(front);
+        r = listener_tls_create(&files, problems, &tls);
         if (r == 0) {
             listener_tls_destroy(&tls);
         }
@@ -154,8 +156,9 @@ int front_check(void *const *params, const struct config_model *model, struct pr
                      (unsigned long long)front->port);
         r = -EINVAL;
     }
+    int upstreams = upstream_tls_check(model, problems);
     int decisions = valves_check(params, model, problems);
-    return r < 0 ? r : decisions;
+    return r < 0 ? r : upstreams < 0 ? upstreams : decisions;
 }
 
 // Two descriptors a request: a soft limit below the hard one helps nobody here.
@@ -248,7 +251,8 @@ static int load_pair(struct front *front, const struct front_params *params,
         return 0;
     }
     struct problems problems = PROBLEMS_INIT;
-    int r = tls_pair_load(params->tls_cert, params->tls_key, &problems, ret_pair);
+    const struct tls_files files = listener_tls_files(params);
+    int r = tls_pair_load(&files, &problems, ret_pair);
     for (size_t i = 0; i < problems.n; i++) {
         log_error("listener.tls", problems.items[i]);
     }

@@ -266,7 +266,8 @@ static int load_tls(struct listener *listener)
         return 0;
     }
     struct problems problems = PROBLEMS_INIT;
-    int r = listener_tls_create(params->tls_cert, params->tls_key, &problems, &listener->tls);
+    const struct tls_files files = listener_tls_files(params);
+    int r = listener_tls_create(&files, &problems, &listener->tls);
     for (size_t i = 0; i < problems.n; i++) {
         log_error("listener.tls", problems.items[i]);
     }

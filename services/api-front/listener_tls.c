@@ -25,6 +25,14 @@ void tls_pair_destroy(struct tls_pair **pair_p)
     free(pair);
 }
 
+struct tls_files listener_tls_files(const struct front_params *params)
+{
+    return (struct tls_files){.cert = params->tls_cert,
+                              .key = params->tls_key,
+                              .cert_name = "TLS_CERT",
+                              .key_name = "TLS_KEY"};
+}
+
 static int refuse(struct problems *problems, const char *parameter, const char *path, int r)
 {
     problems_add(problems, "%s: '%s': %s; a readable PEM file is needed", parameter, path,
@@ -32,12 +40,12 @@ static int refuse(struct problems *problems, const char *parameter, const char *
     return -EINVAL;
 }
 
-static int load_key(struct tls_pair *pair, const char *path, struct problems *problems)
+static int load_key(struct tls_pair *pair, const struct tls_files *files, struct problems *problems)
 {
     gnutls_datum_t text;
-    int r = gnutls_load_file(path, &text);
+    int r = gnutls_load_file(files->key, &text);
     if (r < 0) {
-        return refuse(problems, "TLS_KEY", path, r);
+        return refuse(problems, files->key_name, files->key, r);
     }
     r = gnutls_privkey_init(&pair->key);
     if (r == 0) {
@@ -45,27 +53,28 @@ static int load_key(struct tls_pair *pair, const char *path, struct problems *pr
     }
     gnutls_memset(text.data, 0, text.size);
     gnutls_free(text.data);
-    return r < 0 ? refuse(problems, "TLS_KEY", path, r) : 0;
+    return r < 0 ? refuse(problems, files->key_name, files->key, r) : 0;
 }
 
-static int load_chain(struct tls_pair *pair, const char *path, struct problems *problems)
+static int load_chain(struct tls_pair *pair, const struct tls_files *files,
+                      struct problems *problems)
 {
     gnutls_datum_t text;
-    int r = gnutls_load_file(path, &text);
+    int r = gnutls_load_file(files->cert, &text);
     if (r < 0) {
-        return refuse(problems, "TLS_CERT", path, r);
+        return refuse(problems, files->cert_name, files->cert, r);
     }
     unsigned n = LISTENER_TLS_CHAIN_MAX;
     r = gnutls_pcert_list_import_x509_raw(pair->chain, &n, &text, GNUTLS_X509_FMT_PEM, 0);
     gnutls_free(text.data);
     if (r < 0) {
-        return refuse(problems, "TLS_CERT", path, r);
+        return refuse(problems, files->cert_name, files->cert, r);
     }
     pair->n_chain = n;
     return 0;
 }
 
-static int check_match(const struct tls_pair *pair, const char *cert_path,
+static int check_match(const struct tls_pair *pair, const struct tls_files *files,
                        struct problems *problems)
 {
     gnutls_pubkey_t of_key;
@@ -75,7 +84,7 @@ static int check_match(const struct tls_pair *pair, const char *cert_path,
     size_t b_len = sizeof(b);
     int r = gnutls_pubkey_init(&of_key);
     if (r < 0) {
-        return refuse(problems, "TLS_CERT", cert_path, r);
+        return refuse(problems, files->cert_name, files->cert, r);
     }
     r = gnutls_pubkey_import_privkey(of_key, pair->key, 0, 0);
     if (r == 0) {
@@ -86,26 +95,27 @@ static int check_match(const struct tls_pair *pair, const char *cert_path,
     }
     gnutls_pubkey_deinit(of_key);
     if (r < 0) {
-        return refuse(problems, "TLS_CERT", cert_path, r);
+        return refuse(problems, files->cert_name, files->cert, r);
     }
     if (a_len != b_len || memcmp(a, b, a_len) != 0) {
-        problems_add(problems, "TLS_CERT: '%s' does not belong to the key in TLS_KEY", cert_path);
+        problems_add(problems, "%s: '%s' does not belong to the key in %s", files->cert_name,
+                     files->cert, files->key_name);
         return -EINVAL;
     }
     return 0;
 }
 
-int tls_pair_load(const char *cert_path, const char *key_path, struct problems *problems,
+int tls_pair_load(const struct tls_files *files, struct problems *problems,
                   struct tls_pair **ret_pair)
 {
     struct tls_pair *pair = calloc(1, sizeof(*pair));
     if (pair == NULL) {
         return -ENOMEM;
     }
-    int r = load_chain(pair, cert_path, problems);
-    int key = load_key(pair, key_path, problems);
+    int r = load_chain(pair, files, problems);
+    int key = load_key(pair, files, problems);
     r = r < 0 ? r : key;
-    r = r < 0 ? r : check_match(pair, cert_path, problems);
+    r = r < 0 ? r : check_match(pair, files, problems);
     if (r < 0) {
         tls_pair_destroy(&pair);
         return r;
@@ -114,14 +124,14 @@ int tls_pair_load(const char *cert_path, const char *key_path, struct problems *
     return 0;
 }
 
-int listener_tls_create(const char *cert_path, const char *key_path, struct problems *problems,
+int listener_tls_create(const struct tls_files *files, struct problems *problems,
                         struct listener_tls **ret_tls)
 {
     struct listener_tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL) {
         return -ENOMEM;
     }
-    int r = tls_pair_load(cert_path, key_path, problems, &tls->current);
+    int r = tls_pair_load(files, problems, &tls->current);
     if (r < 0) {
         free(tls);
         return r;

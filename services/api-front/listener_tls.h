@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/problems.h"
+#include "front_params.h"
 
 #define LISTENER_TLS_CHAIN_MAX 8
 
@@ -24,12 +25,17 @@ struct listener_tls {
     struct tls_pair *current;
 };
 
+struct tls_files {
+    const char *cert, *key;           // paths
+    const char *cert_name, *key_name; // what sets them, for problems
+};
+struct tls_files listener_tls_files(const struct front_params *params);
 // -EINVAL with a problem that names the file and the reason.
-int tls_pair_load(const char *cert_path, const char *key_path, struct problems *problems,
+int tls_pair_load(const struct tls_files *files, struct problems *problems,
                   struct tls_pair **ret_pair);
 void tls_pair_destroy(struct tls_pair **pair);
 // The same errors.
-int listener_tls_create(const char *cert_path, const char *key_path, struct problems *problems,
+int listener_tls_create(const struct tls_files *files, struct problems *problems,
                         struct listener_tls **ret_tls);
 // Takes the pair over; new handshakes see it.
 void listener_tls_replace(struct listener_tls *tls, struct tls_pair *pair, uint64_t now_ms);

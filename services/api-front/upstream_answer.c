@@ -273,3 +273,45 @@ int upstream_answer_eof(struct upstream_answer *answer)
     }
     return -ECONNRESET;
 }
+
+// "HTTP/2 200 " is read as "HTTP/1.1 200 ": only the version differs.
+static int feed_status_line(struct upstream_answer *answer, const char *line, size_t len)
+{
+    static const char version[] = "HTTP/1.1";
+    const char *rest = memchr(line, ' ', len);
+    if (rest == NULL) {
+        return -EBADMSG;
+    }
+    int r = upstream_answer_feed(answer, version, sizeof(version) - 1);
+    return r < 0 ? r : upstream_answer_feed(answer, rest, len - (size_t)(rest - line));
+}
+
+int upstream_answer_line(struct upstream_answer *answer, const char *line, size_t len)
+{
+    if (answer->head_complete) {
+        return 0;
+    }
+    int r = len > 7 && memcmp(line, "HTTP/2 ", 7) == 0 ? feed_status_line(answer, line, len)
+                                                       : upstream_answer_feed(answer, line, len);
+    answer->complete = false; // that it has no body is not yet that it is over
+    return r;
+}
+
+void upstream_answer_body(struct upstream_answer *answer, const char *bytes, size_t len)
+{
+    answer->body_bytes += len;
+    answer->on_body(answer->arg, bytes, len);
+}
+
+bool upstream_answer_is_whole(const struct upstream_answer *answer)
+{
+    return answer->head_complete &&
+           (answer->framing == ANSWER_NO_BODY ||
+            (answer->framing == ANSWER_BY_LENGTH && answer->body_bytes >= answer->length));
+}
+
+void upstream_answer_end(struct upstream_answer *answer)
+{
+    answer->complete = true;
+    answer->reusable = false;
+}

@@ -58,4 +58,14 @@ int upstream_answer_feed(struct upstream_answer *answer, const char *bytes, size
 // The upstream has closed. 0 when that ends the answer properly, else -ECONNRESET.
 int upstream_answer_eof(struct upstream_answer *answer);
 
+// For a transport that takes the framing off by itself (libcurl). One line of a head as it came, of
+// HTTP/2 too, the empty one that ends it included; errors as above. Lines behind the head are
+// trailers, and dropped.
+int upstream_answer_line(struct upstream_answer *answer, const char *line, size_t len);
+void upstream_answer_body(struct upstream_answer *answer, const char *bytes, size_t len);
+// As many bytes as the head states are here, or it states that none come.
+bool upstream_answer_is_whole(const struct upstream_answer *answer);
+// All of it is here.
+void upstream_answer_end(struct upstream_answer *answer);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "counters.h"
 #include "front.h"
+#include "net/curl_loop.h"
 #include "upstream_conn.h"
 #include "upstream_health.h"
 
@@ -21,11 +22,18 @@ static void write_host_header(struct upstream_endpoint *endpoint)
     }
     bool v6 = strchr(config->host, ':') != NULL;
     char port[8] = "";
-    if (config->port != 80) {
+    if (config->port != (config->tls ? 443 : 80)) {
         snprintf(port, sizeof(port), ":%u", (unsigned)config->port);
     }
     snprintf(endpoint->host_header, sizeof(endpoint->host_header), "%s%.255s%s%s", v6 ? "[" : "",
              config->host, v6 ? "]" : "", port);
+}
+
+// HTTPS and HTTP/2; all endpoints of an upstream have one scheme.
+static bool is_for_curl(const struct config_upstream *config)
+{
+    return config->n_endpoints > 0 &&
+           (config->endpoints[0].tls || config->http2 == HTTP2_PRIOR_KNOWLEDGE);
 }
 
 static int pool_init(struct upstream_pool *pool, struct front *front,
@@ -37,6 +45,12 @@ static int pool_init(struct upstream_pool *pool, struct front *front,
         calloc(config->n_endpoints > 0 ? config->n_endpoints : 1, sizeof(*pool->endpoints));
     if (pool->endpoints == NULL) {
         return -ENOMEM;
+    }
+    if (is_for_curl(config)) {
+        int r = curl_loop_create(front->service->loop, &pool->curl);
+        if (r < 0) {
+            return r;
+        }
     }
     size_t n =
         config->n_endpoints < UPSTREAM_ENDPOINTS_MAX ? config->n_endpoints : UPSTREAM_ENDPOINTS_MAX;
@@ -92,11 +106,25 @@ void upstream_set_destroy(struct upstream_set **set)
             }
             upstream_resolve_fini(&endpoint->resolve);
         }
+        curl_loop_destroy(&pool->curl);
+        curl_sockets_fini(&pool->sockets);
         free(pool->endpoints);
     }
     free((*set)->pools);
     free(*set);
     *set = NULL;
+}
+
+// libcurl looks at what it keeps when it is called; when nobody calls, all of it is given up.
+static void close_quiet(struct upstream_pool *pool, uint64_t now_ms)
+{
+    struct curl_loop *fresh;
+    if (pool->curl != NULL && pool->n_open > 0 && pool->n_calls == 0 &&
+        now_ms - pool->called_ms >= pool->config->keepalive_idle_ms &&
+        curl_loop_create(pool->front->service->loop, &fresh) == 0) {
+        curl_loop_destroy(&pool->curl);
+        pool->curl = fresh;
+    }
 }
 
 void upstream_set_tick(struct upstream_set *set, uint64_t now_ms)
@@ -111,6 +139,7 @@ void upstream_set_tick(struct upstream_set *set, uint64_t now_ms)
                 upstream_conn_close(endpoint->idle_oldest);
             }
         }
+        close_quiet(pool, now_ms);
         counters_upstream_connections(pool->front->valves, pool->config->name, pool->n_open);
         upstream_health_tick(pool, now_ms);
     }

@@ -13,10 +13,12 @@
 #include <stdint.h>
 
 #include "config/model.h"
+#include "curl_sockets.h"
 #include "endpoint_health.h"
 #include "retry_budget.h"
 #include "upstream_resolve.h"
 
+struct curl_loop;
 struct front;
 struct upstream_conn;
 
@@ -38,6 +40,13 @@ struct upstream_pool {
     unsigned n_open;
     bool panic; // as last told
     struct retry_budget budget;
+    // Calls go by libcurl (exchange_curl.c), which keeps the connections; NULL: by our own. An
+    // endpoint's n_open is then its calls, the pool's n_open the sockets.
+    struct curl_loop *curl;
+    struct curl_sockets sockets; // of libcurl's
+    unsigned n_calls;            // by libcurl
+    uint64_t called_ms;          // when the last of them ended
+    uint64_t tls_logged_ms;      // 0: never
 };
 
 struct upstream_set {

@@ -15,6 +15,7 @@ enum breaker_outcome valve_classify(enum exchange_result result, unsigned status
     case EXCHANGE_HEAD_TOO_LARGE:
         return BREAKER_IGNORED;
     case EXCHANGE_CONNECT_FAILED:
+    case EXCHANGE_TLS_FAILED:
     case EXCHANGE_RESET:
     case EXCHANGE_BAD_ANSWER:
     case EXCHANGE_NO_ADDRESS:

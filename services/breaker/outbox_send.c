@@ -7,14 +7,15 @@
 #include <strings.h>
 
 #include "base/strbuf.h"
+#include "net/curl_upstream.h"
 
 #define BYTES_PER_MS 64 // an upload may be as slow as this beyond the timeout
 
 struct transfer {
     struct curl_call call; // the first member: what on_done() gets is the transfer
-    struct curl_slist *headers;
+    struct curl_slist *headers, *connect_to;
     FILE *file;
-    char url[512], error[CURL_ERROR_SIZE];
+    char error[CURL_ERROR_SIZE];
     struct strbuf body;
     outbox_sent_fn *on_sent;
     void *arg;
@@ -22,8 +23,9 @@ struct transfer {
 
 static void transfer_free(struct transfer *transfer)
 {
-    curl_slist_free_all(transfer->headers);
     curl_easy_cleanup(transfer->call.easy);
+    curl_slist_free_all(transfer->headers);
+    curl_slist_free_all(transfer->connect_to);
     if (transfer->file != NULL)
         fclose(transfer->file);
     strbuf_fini(&transfer->body);
@@ -128,15 +130,9 @@ static int set_address(struct transfer *transfer, const struct outbox_send_optio
     const struct config_upstream *upstream = options->upstream;
     if (upstream->n_endpoints == 0)
         return -EADDRNOTAVAIL;
-    const struct config_endpoint *at = &upstream->endpoints[options->lot % upstream->n_endpoints];
-    bool v6 = at->host != NULL && strchr(at->host, ':') != NULL;
-    snprintf(transfer->url, sizeof(transfer->url), "%s://%s%s%s:%u/", at->tls ? "https" : "http",
-             v6 ? "[" : "", at->host != NULL ? at->host : "localhost", v6 ? "]" : "",
-             at->port != 0 ? (unsigned)at->port : 80u);
-    curl_easy_setopt(transfer->call.easy, CURLOPT_URL, transfer->url);
-    if (at->unix_path != NULL)
-        curl_easy_setopt(transfer->call.easy, CURLOPT_UNIX_SOCKET_PATH, at->unix_path);
-    return 0;
+    return curl_upstream_set(transfer->call.easy, upstream,
+                             &upstream->endpoints[options->lot % upstream->n_endpoints], NULL,
+                             &transfer->connect_to);
 }
 
 static int set_body(struct transfer *transfer, const struct outbox_call *call, const char *dir,
@@ -187,10 +183,6 @@ static void set_options(struct transfer *transfer, const struct outbox_call *cal
     uint64_t connect_ms = options->upstream->connect_timeout_ms;
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); // the environment's is not for us
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,

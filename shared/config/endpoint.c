@@ -11,10 +11,9 @@
 #include "base/parse.h"
 #include "config/model.h"
 
-#define ALLOWED "allowed http://HOST[:PORT][/PATH] or unix:/SOCKET"
+#define ALLOWED "allowed " CONFIG_URL_ALLOWED
 
 static const char why_form[] = "is no URL of an upstream, " ALLOWED;
-static const char why_https[] = "https is not available in this version, " ALLOWED;
 static const char why_user[] = "names and passwords do not belong into it, " ALLOWED;
 static const char why_host[] = "the host is neither a name nor an address, " ALLOWED;
 static const char why_port[] = "the port is out of range, allowed 1 to 65535";
@@ -38,12 +37,11 @@ static bool is_ipv6(const char *host, size_t len)
            address_parse(host, len, &address) == 0;
 }
 
-// Splits HOST[:PORT] with IPv6 in brackets; NULL or why not.
-static const char *parse_authority(const char *text, size_t len, const char **ret_host,
-                                   size_t *ret_host_len, uint16_t *ret_port)
+// Splits HOST[:PORT] with IPv6 in brackets; NULL or why not. `port`: when none is there.
+static const char *parse_authority(const char *text, size_t len, uint64_t port,
+                                   const char **ret_host, size_t *ret_host_len, uint16_t *ret_port)
 {
     const char *host = text, *end = text + len, *host_end;
-    uint64_t port = 80;
     if (memchr(text, '@', len))
         return why_user;
     if (len > 0 && *text == '[') {
@@ -77,13 +75,14 @@ static char *lower_copy(const char *text, size_t len)
     return copy;
 }
 
-static int parse_http(const char *text, struct config_endpoint *ret_endpoint, char **ret_base_path,
-                      const char **ret_why)
+static int parse_http(const char *text, bool tls, struct config_endpoint *ret_endpoint,
+                      char **ret_base_path, const char **ret_why)
 {
     const char *host, *path = text + strcspn(text, "/?#\\");
     size_t host_len, path_len = strlen(path);
     uint16_t port;
-    *ret_why = parse_authority(text, (size_t)(path - text), &host, &host_len, &port);
+    *ret_why =
+        parse_authority(text, (size_t)(path - text), tls ? 443 : 80, &host, &host_len, &port);
     if (!*ret_why && path_len > 0 && !param_is_url_path(path))
         *ret_why = why_path;
     if (*ret_why)
@@ -96,7 +95,7 @@ static int parse_http(const char *text, struct config_endpoint *ret_endpoint, ch
         free(host_copy);
         return -ENOMEM;
     }
-    *ret_endpoint = (struct config_endpoint){.host = host_copy, .port = port};
+    *ret_endpoint = (struct config_endpoint){.host = host_copy, .port = port, .tls = tls};
     *ret_base_path = base_path;
     return 0;
 }
@@ -125,10 +124,12 @@ int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
                           char **ret_base_path, const char **ret_why)
 {
     if (strncasecmp(url, "http://", 7) == 0)
-        return parse_http(url + 7, ret_endpoint, ret_base_path, ret_why);
+        return parse_http(url + 7, false, ret_endpoint, ret_base_path, ret_why);
+    if (strncasecmp(url, "https://", 8) == 0)
+        return parse_http(url + 8, true, ret_endpoint, ret_base_path, ret_why);
     if (strncasecmp(url, "unix:", 5) == 0)
         return parse_unix(url + 5, ret_endpoint, ret_base_path, ret_why);
-    *ret_why = strncasecmp(url, "https://", 8) == 0 ? why_https : why_form;
+    *ret_why = why_form;
     return -EINVAL;
 }
 

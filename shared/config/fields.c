@@ -57,6 +57,19 @@ static bool is_header_name(const char *text)
     return text[0] != '\0' && strlen(text) <= 63;
 }
 
+static bool is_file_name(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            return false;
+    return text[0] != '\0';
+}
+
+static bool is_dns_name(const char *text)
+{
+    return text[0] != '[' && is_host(text);
+}
+
 static bool is_limit_path(const char *text)
 {
     return param_is_url_path(text) && strlen(text) <= 127;
@@ -130,6 +143,10 @@ static const struct config_form form_limit_path = {
     is_limit_path, "^/[^?#%\\\\\\s]{0,126}$",
     "a path of at most 127 bytes that begins with '/', without '//', dot segments, '?', '#', '%' "
     "and blanks"};
+static const struct config_form form_file = {is_file_name, "^[^\\u0000-\\u001f\\u007f]+$",
+                                             "the path of a file"};
+static const struct config_form form_dns_name = {is_dns_name, "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+                                                 "a host name"};
 static const struct config_form form_key = {
     is_key, "^(client-address|subject|api-key|route|caller|header:[!-~]{1,63})$",
     "client-address, subject, api-key, route, caller, header:NAME"};
@@ -254,6 +271,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_breaker] = "upstreams[].breaker",
         [OBJECT_ejection] = "upstreams[].ejection",
         [OBJECT_retry] = "upstreams[].retry",
+        [OBJECT_tls] = "upstreams[].tls",
         [OBJECT_route] = "routes[]",
         [OBJECT_fallback] = "routes[].fallbacks[], upstreams[].fallbacks[]",
     };
@@ -286,7 +304,7 @@ void config_field_allowed(const struct config_field *field, struct strbuf *out)
         break;
     case FIELD_URL:
     case FIELD_URLS:
-        strbuf_puts(out, "http://HOST[:PORT][/PATH] or unix:/SOCKET");
+        strbuf_puts(out, CONFIG_URL_ALLOWED);
         break;
     case FIELD_REF:
         strbuf_puts(out, "the name of an upstream");

@@ -20,6 +20,7 @@ enum config_object {
     OBJECT_breaker,
     OBJECT_ejection,
     OBJECT_retry,
+    OBJECT_tls,
     OBJECT_route,
     OBJECT_fallback,
     N_OBJECTS

@@ -54,7 +54,13 @@ struct config_endpoint {
     char *host; // name or address literal without brackets; NULL for a Unix socket
     char *unix_path;
     uint16_t port;
-    bool tls; // https: refused until the issue on breakers brings libcurl
+    bool tls; // https
+};
+
+struct config_tls {    // how an https upstream is known, and we to it
+    char *ca_file;     // NULL: the machine's authorities
+    char *server_name; // asked for (SNI) and looked for in the certificate; NULL: the URL's host
+    char *certificate, *key; // of ours, PEM; NULL: none
 };
 
 struct config_breaker { // fields that are 0 take CB_*; all ones: the file says 0
@@ -80,6 +86,9 @@ struct config_upstream {
     struct config_fallback fallbacks[FALLBACK_CHAIN_MAX]; // of routes that have none of their own
     size_t n_fallbacks;
     struct config_retry retry;
+    struct config_tls tls;
+    // auto: with https as both agree on it, plain HTTP never; prior-knowledge: always, without TLS
+    enum { HTTP2_AUTO, HTTP2_PRIOR_KNOWLEDGE, HTTP2_OFF } http2;
 };
 
 struct config_route {
@@ -146,8 +155,9 @@ const char *config_model_parameter(const struct config_model *model, const char 
 const char *config_model_parameter_place(const struct config_model *model, const char *name);
 int config_model_schema(struct strbuf *out);    // JSON Schema (2020-12); -ENOMEM
 void config_model_markdown(struct strbuf *out); // for docs/
-// Parses http://host:port/path, http://[::1]:80, unix:/path. The strings are the caller's (free()).
-// -EINVAL: *ret_why says what is allowed. -ENOMEM.
+#define CONFIG_URL_ALLOWED "http[s]://HOST[:PORT][/PATH] or unix:/SOCKET"
+// Parses http://host:port/path, https://[::1]:443, unix:/path. The strings are the caller's
+// (free()). -EINVAL: *ret_why says what is allowed. -ENOMEM.
 int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
                           char **ret_base_path, const char **ret_why);
 // "http://10.0.0.1:8080" or "unix:/run/app.sock"; what is longer is cut.

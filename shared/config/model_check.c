@@ -17,6 +17,23 @@ static void check_chain(struct reader *reader, const struct json_path *path,
     }
 }
 
+// "tls" and "http2" have a meaning with one of the two schemes only.
+static void check_transport(struct reader *reader, const struct json_path *path, json_t *json,
+                            const struct config_upstream *upstream)
+{
+    bool https = upstream->n_endpoints > 0 && upstream->endpoints[0].tls;
+    const struct json_path tls = {.parent = path, .key = "tls", .at_key = true};
+    const struct json_path http2 = {.parent = path, .key = "http2"};
+    if (json_object_get(json, "tls") && upstream->n_endpoints > 0 && !https)
+        reader_complain(reader, &tls, "means nothing here, allowed with https://");
+    if (!upstream->tls.certificate != !upstream->tls.key)
+        reader_complain(reader, &tls,
+                        "has one of 'certificate' and 'key', allowed is both or none");
+    if (upstream->http2 == HTTP2_PRIOR_KNOWLEDGE && https)
+        reader_complain(reader, &http2,
+                        "'prior-knowledge' is for plain HTTP, allowed with https: auto, off");
+}
+
 static void check_upstream(struct reader *reader, const struct json_path *path, json_t *json,
                            const struct config_upstream *upstream)
 {
@@ -27,6 +44,7 @@ static void check_upstream(struct reader *reader, const struct json_path *path, 
         reader_complain(reader, path, "needs an address: the field 'url' or 'urls'");
     else if (url && urls)
         reader_complain(reader, path, "has both 'url' and 'urls', allowed is one of them");
+    check_transport(reader, path, json, upstream);
     for (size_t i = 0; i + 1 < model->n_upstreams && upstream->name; i++) {
         const struct json_path at = {.parent = path, .key = "name"};
         if (model->upstreams[i].name && strcmp(model->upstreams[i].name, upstream->name) == 0)

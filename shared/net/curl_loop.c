@@ -8,6 +8,7 @@
 struct watch { // a socket of libcurl's
     uv_poll_t poll;
     curl_socket_t fd;
+    int events; // what libcurl waits for
     struct curl_loop *loop;
 };
 struct curl_loop {
@@ -76,7 +77,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watch *watch = poll->data;
     struct curl_loop *loop = watch->loop;
-    int running, flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    int running, flags = 0;
+    if (status < 0) {
+        // libuv has stopped the handle. What came before the error is still to be read, and the
+        // error comes with it: CURL_CSELECT_ERR would end the call at once.
+        events = watch->events;
+        uv_poll_start(&watch->poll, events, on_poll);
+    }
     flags |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
     flags |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
     curl_multi_socket_action(loop->multi, watch->fd, flags, &running);
@@ -131,9 +138,9 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *s
         }
         curl_multi_assign(loop->multi, fd, watch);
     }
-    int events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
-    events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
-    uv_poll_start(&watch->poll, events, on_poll);
+    watch->events = (what & CURL_POLL_IN) != 0 ? UV_READABLE : 0;
+    watch->events |= (what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0;
+    uv_poll_start(&watch->poll, watch->events, on_poll);
     return 0;
 }
 
@@ -153,6 +160,9 @@ int curl_loop_create(uv_loop_t *uv, struct curl_loop **ret_loop)
     }
     uv_timer_init(uv, &loop->timer);
     loop->timer.data = loop;
+    // One call at a time on a connection, with HTTP/2 as well: libcurl 7.88 stops a connection
+    // while one of its calls is paused, and a slow client would hold up the others.
+    curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, set_timer);

@@ -30,7 +30,7 @@ struct curl_call { // part of the caller's own struct
 int curl_loop_create(uv_loop_t *loop, struct curl_loop **ret_loop);
 // Calls under way end with CURLE_ABORTED_BY_CALLBACK; the uv loop must turn once more.
 void curl_loop_destroy(struct curl_loop **loop);
-// So many connections are kept at most, those in use among them (0: four for each call).
+// So many connections are kept at most, those in use among them (0: no bound).
 void curl_loop_keep(struct curl_loop *loop, unsigned connections);
 
 // Begins a call, later in the loop: no callback comes before this returns. 0 or -ENOMEM.

@@ -16,6 +16,7 @@ from support.upstream import OK, Upstream, response
 from support.wait import wait_for
 
 BIG = int(os.environ.get("STREAM_BYTES", 2 << 30))
+HELD = 256 << 20  # more than all buffers on the way hold
 RSS_KIB_MAX = 64 * 1024
 PIECE = bytes(range(256)) * 1024  # 256 KiB
 IS_SANITIZED = "asan" in os.environ.get("VALVECHAIN_BUILD", "")
@@ -178,7 +179,7 @@ def test_an_upstream_that_reads_slowly_stops_the_client(front, upstream):
         return sink(request, connection)
 
     upstream.answer(lazy)
-    total = 256 << 20
+    total = HELD
     with raw_http.Connection(front.port, timeout=60) as connection:
         connection.send(b"PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % total)
         sent = [0]

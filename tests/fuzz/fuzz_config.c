@@ -16,7 +16,7 @@ static void check_upstream(const struct config_upstream *upstream)
         const struct config_endpoint *endpoint = &upstream->endpoints[i];
         ASSERT(!endpoint->host == !!endpoint->unix_path);
         ASSERT(!endpoint->host || endpoint->port > 0);
-        ASSERT(!endpoint->tls);
+        ASSERT(!endpoint->tls || endpoint->host);
     }
     ASSERT(upstream->connect_timeout_ms > 0 && upstream->max_connections > 0);
 }

@@ -9,6 +9,9 @@
 `answer` takes bytes, or a function (request, connection) -> bytes | None. The function may write to
 connection.sock by itself and return None; connection.close() ends the connection afterwards.
 Matching by path: upstream.on("/slow", function).
+
+Upstream(tls=context) speaks HTTPS (support/certificates.py). What a suite needs to have it as its one
+upstream: Suite(**upstream.reach(ca_file), ...).
 """
 
 import socket
@@ -144,7 +147,7 @@ class _ServerConnection:
 
 
 class Upstream:
-    def __init__(self, port=0, host="127.0.0.1", unix_path=None, read_body=True):
+    def __init__(self, port=0, host="127.0.0.1", unix_path=None, read_body=True, tls=None):
         self.requests = []
         self.connections = 0
         self.bytes_received = 0
@@ -154,7 +157,8 @@ class Upstream:
         self._paths = {}
         self._lock = threading.Lock()
         self._stopping = False
-        self.host, self.unix_path = host, unix_path
+        self.host, self.unix_path, self.tls = host, unix_path, tls
+        self.tls_failures = []  # handshakes that came to nothing
         if unix_path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(unix_path)
@@ -171,7 +175,18 @@ class Upstream:
     def url(self):
         if self.unix_path:
             return f"unix:{self.unix_path}"
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+    def model(self, ca_file=None, **fields):
+        """A configuration with this as the upstream of every path."""
+        fields = {"name": "app", "url": self.url, **({"tls": {"ca_file": ca_file}} if ca_file else {}), **fields}
+        return {"upstreams": [fields], "routes": [{"path": "/", "upstream": "app"}]}
+
+    def reach(self, ca_file=None, env=None):
+        if self.tls:
+            return {"env": env, "config": self.model(ca_file)}
+        return {"env": {"UPSTREAM_URL": self.url, **(env or {})}}
 
     def answer(self, answer):
         self._answer = answer
@@ -226,8 +241,20 @@ class Upstream:
             threading.Thread(target=self._serve, args=(_ServerConnection(self, sock, number),),
                              daemon=True).start()
 
+    def _encrypt(self, connection):
+        plain = connection.sock
+        try:
+            connection.sock = self.tls.wrap_socket(plain, server_side=True)
+        except OSError as problem:
+            self.tls_failures.append(problem)
+            raise
+        with self._lock:
+            self.raw_connections[self.raw_connections.index(plain)] = connection.sock
+
     def _serve(self, connection):
         try:
+            if self.tls:
+                self._encrypt(connection)
             while not connection.ends:
                 head = connection.read_head()
                 body, raw_body = connection.read_body(head) if self.read_body else (b"", b"")
@@ -239,6 +266,9 @@ class Upstream:
                     answer = answer(request, connection)
                 if answer:
                     connection.sock.sendall(answer)
+            if self.tls:
+                connection.sock.settimeout(5)
+                connection.sock.unwrap()  # says that this is the end
         except (_Closed, OSError):
             pass
         finally:

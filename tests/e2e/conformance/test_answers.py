@@ -3,19 +3,22 @@
 import pytest
 
 from support import raw_http
+from support.certificates import Authority
 from support.suite import Suite, require_binaries
 from support.wait import wait_for
 from support.upstream import OK, Upstream, response
 
 
-@pytest.fixture(scope="module")
-def front():
+@pytest.fixture(scope="module", params=["http", "https"])
+def front(request, tmp_path_factory):
     require_binaries(("api-front",))
-    with Upstream() as upstream:
-        suite = Suite(processes=("api-front",), env={
-            "UPSTREAM_URL": upstream.url, "ADVANCED_RATE_LIMITING": "false",
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    tls = authority.server(authority.issue("127.0.0.1")) if request.param == "https" else None
+    with Upstream(tls=tls) as upstream:
+        suite = Suite(processes=("api-front",), **upstream.reach(authority.ca_file, {
+            "ADVANCED_RATE_LIMITING": "false",
             "CB_VOLUME_THRESHOLD": 1000000, "CB_TIMEOUT": 2000,  # the breaker never opens here
-        })
+        }))
         with suite:
             suite.upstream = upstream
             yield suite

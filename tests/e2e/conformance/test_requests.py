@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from support import raw_http
+from support.certificates import Authority
 from support.suite import Suite, require_binaries
 from support.upstream import Upstream
 
@@ -14,14 +15,15 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from table import PASSES, REFUSED  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def front():
+@pytest.fixture(scope="module", params=["http", "https"])
+def front(request, tmp_path_factory):
     require_binaries(("api-front",))
-    with Upstream() as upstream:
-        suite = Suite(processes=("api-front",), env={
-            "UPSTREAM_URL": upstream.url, "ADVANCED_RATE_LIMITING": "false",
-            "CIRCUIT_BREAKERS": "false", "HEADER_TIMEOUT": 3000,
-        })
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    tls = authority.server(authority.issue("127.0.0.1")) if request.param == "https" else None
+    with Upstream(tls=tls) as upstream:
+        suite = Suite(processes=("api-front",), **upstream.reach(authority.ca_file, {
+            "ADVANCED_RATE_LIMITING": "false", "CIRCUIT_BREAKERS": "false", "HEADER_TIMEOUT": 3000,
+        }))
         with suite:
             suite.upstream = upstream
             yield suite

@@ -6,7 +6,8 @@
 
 #include "config/model.h"
 
-static void expect(const char *url, const char *host, unsigned port, const char *base_path)
+static void expect_scheme(const char *url, bool tls, const char *host, unsigned port,
+                          const char *base_path)
 {
     struct config_endpoint endpoint;
     char *path;
@@ -16,9 +17,14 @@ static void expect(const char *url, const char *host, unsigned port, const char 
     cr_expect_eq(endpoint.port, port, "%s", url);
     cr_expect_str_eq(path, base_path, "%s: %s", url, path);
     cr_expect_null(endpoint.unix_path);
-    cr_expect_not(endpoint.tls);
+    cr_expect_eq(endpoint.tls, tls);
     free(endpoint.host);
     free(path);
+}
+
+static void expect(const char *url, const char *host, unsigned port, const char *base_path)
+{
+    expect_scheme(url, false, host, port, base_path);
 }
 
 static void expect_unix(const char *url, const char *socket)
@@ -57,6 +63,13 @@ Test(endpoint, http)
     expect("http://my_service-1.local", "my_service-1.local", 80, "");
 }
 
+Test(endpoint, https)
+{
+    expect_scheme("https://app", true, "app", 443, "");
+    expect_scheme("HTTPS://App.Example.COM:8443/v1/", true, "app.example.com", 8443, "/v1");
+    expect_scheme("https://[::1]/x", true, "::1", 443, "/x");
+}
+
 Test(endpoint, unix_sockets)
 {
     expect_unix("unix:/run/app.sock", "/run/app.sock");
@@ -76,13 +89,15 @@ Test(endpoint, unix_sockets)
 
 Test(endpoint, refusals_say_what_is_allowed)
 {
-    const char allowed[] = "allowed http://HOST[:PORT][/PATH] or unix:/SOCKET";
+    const char allowed[] = "allowed " CONFIG_URL_ALLOWED;
     const char *const bad[] = {"",
                                "app:8080",
                                "//app",
                                "ftp://app",
                                "http:app",
-                               "https://app",
+                               "https:app",
+                               "https://",
+                               "https://u:p@app",
                                "http://",
                                "http://:80",
                                "http://a b",
@@ -95,7 +110,6 @@ Test(endpoint, refusals_say_what_is_allowed)
                                "unix"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         expect_refusal(bad[i], allowed);
-    expect_refusal("https://app", "https is not available in this version");
     const char *const ports[] = {"http://app:",  "http://app:0",   "http://app:65536",
                                  "http://app:x", "http://[::1]80", "http://app:80:80"};
     for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)

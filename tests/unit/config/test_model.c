@@ -263,12 +263,12 @@ Test(model, upstream_addresses)
                    "c.json:1:15: upstreams[0]: needs an address: the field 'url' or 'urls'");
     expect_problem(UPSTREAM(",\"urls\":[\"http://b\"]"),
                    "c.json:1:15: upstreams[0]: has both 'url' and 'urls', allowed is one of them");
-    expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"https://a\"}]}",
-                   "c.json:1:33: upstreams[0].url: 'https://a' https is not available in this "
-                   "version, allowed http://HOST[:PORT][/PATH] or unix:/SOCKET");
+    expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"ftp://a\"}]}",
+                   "c.json:1:33: upstreams[0].url: 'ftp://a' is no URL of an upstream, "
+                   "allowed http[s]://HOST[:PORT][/PATH] or unix:/SOCKET");
     expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"http://u:secret@a\"}]}",
                    "c.json:1:33: upstreams[0].url: '********' names and passwords do not belong "
-                   "into it, allowed http://HOST[:PORT][/PATH] or unix:/SOCKET");
+                   "into it, allowed http[s]://HOST[:PORT][/PATH] or unix:/SOCKET");
     expect_problem("{\"upstreams\":[{\"name\":\"a\",\"urls\":[\"http://a/x\",\n\"http://a/y\"]}]}",
                    "c.json:2:1: upstreams[0].urls[1]: 'http://a/y' has another path than the "
                    "first, allowed is the same for all");
@@ -397,4 +397,32 @@ Test(model, load)
              "%s: cannot read the configuration file: No such file or directory", path);
     cr_expect_str_eq(problems.items[1], expected);
     cr_expect_eq(config_model_load("/", &problems, &model), -EISDIR);
+}
+
+Test(model, tls_and_http2_of_upstreams)
+{
+    const char text[] = "{\"upstreams\":[{\"name\":\"a\",\"url\":\"https://a\",\"http2\":\"off\","
+                        "\"tls\":{\"ca_file\":\"/c\",\"server_name\":\"b\",\"certificate\":\"/d\","
+                        "\"key\":\"/e\"}},{\"name\":\"b\",\"url\":\"http://b\","
+                        "\"http2\":\"prior-knowledge\"},{\"name\":\"c\",\"url\":\"https://c\"}]}";
+    parse(text);
+    const struct config_upstream *up = model->upstreams;
+    cr_expect_str_eq(up[0].tls.ca_file, "/c");
+    cr_expect_str_eq(up[0].tls.server_name, "b");
+    cr_expect_str_eq(up[0].tls.certificate, "/d");
+    cr_expect_str_eq(up[0].tls.key, "/e");
+    cr_expect_eq(up[0].http2, HTTP2_OFF);
+    cr_expect_eq(up[1].http2, HTTP2_PRIOR_KNOWLEDGE);
+    cr_expect_eq(up[2].http2, HTTP2_AUTO);
+    cr_expect_null(up[2].tls.ca_file);
+    expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"http://a\",\"tls\":{}}]}",
+                   "c.json:1:44: upstreams[0].tls: means nothing here, allowed with https://");
+    expect_problem(
+        "{\"upstreams\":[{\"name\":\"a\",\"url\":\"https://a\",\"tls\":{\"key\":\"k\"}}]}",
+        "c.json:1:45: upstreams[0].tls: has one of 'certificate' and 'key', allowed is "
+        "both or none");
+    expect_problem(
+        "{\"upstreams\":[{\"name\":\"a\",\"urls\":[\"https://a\",\n\"http://a\"]}]}",
+        "c.json:2:1: upstreams[0].urls[1]: 'http://a' has another scheme than the first, "
+        "allowed is the same for all");
 }

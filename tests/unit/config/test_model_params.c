@@ -153,6 +153,6 @@ Test(model_params, contradictions_and_bad_urls_are_told_at_once)
                      "UPSTREAM_URL: the configuration file already has a route for '/' or named "
                      "'app' (routes[0]), allowed is one of the two");
     cr_expect_str_eq(problems.items[1],
-                     "EMAIL_UPSTREAM_URL: '********' https is not available in this version, "
-                     "allowed http://HOST[:PORT][/PATH] or unix:/SOCKET");
+                     "EMAIL_UPSTREAM_URL: '********' names and passwords do not belong into it, "
+                     "allowed http[s]://HOST[:PORT][/PATH] or unix:/SOCKET");
 }

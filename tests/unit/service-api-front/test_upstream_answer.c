@@ -223,3 +223,68 @@ Test(upstream_answer, interim_answers_are_bounded)
     }
     cr_assert_eq(feed("HTTP/1.1 100 Continue\r\n\r\n"), -EBADMSG);
 }
+
+// ---- by lines, as libcurl gives them ----------------------------------------------------------
+
+static int lines(const char *const *texts)
+{
+    int r = 0;
+    for (; *texts != NULL && r == 0; texts++) {
+        r = upstream_answer_line(&answer, *texts, strlen(*texts));
+    }
+    return r;
+}
+
+Test(upstream_answer, lines_make_a_head_and_the_body_comes_unframed)
+{
+    const char *const head[] = {"HTTP/1.1 103 Early\r\n", "X-A: 0\r\n", "\r\n",
+                                "HTTP/1.1 200 OK\r\n",    "X-A: 1\r\n", "X-A:2 \r\n",
+                                "Content-Length: 5\r\n",  "\r\n",       NULL};
+    cr_assert_eq(lines(head), 0);
+    cr_assert(answer.head_complete && !answer.complete);
+    cr_assert_eq(answer.n_headers, 3);
+    cr_expect_str_eq(answer.headers[1].value, "2");
+    upstream_answer_body(&answer, "12", 2);
+    cr_expect_not(upstream_answer_is_whole(&answer));
+    upstream_answer_body(&answer, "345", 3);
+    cr_expect(upstream_answer_is_whole(&answer) && !answer.complete);
+    cr_expect_eq(upstream_answer_line(&answer, "X-Trailer: 1\r\n", 14), 0);
+    cr_expect_eq(answer.n_headers, 3);
+    upstream_answer_end(&answer);
+    cr_expect(answer.complete && !answer.reusable);
+    cr_expect_str_eq(body, "12345");
+}
+
+Test(upstream_answer, lines_of_http_2)
+{
+    const char *const head[] = {"HTTP/2 404 \r\n", "x-a: 1\r\n", "\r\n", NULL};
+    cr_assert_eq(lines(head), 0);
+    cr_expect_eq(answer.status, 404);
+    cr_expect_eq(answer.framing, ANSWER_OPEN);
+    cr_expect_not(upstream_answer_is_whole(&answer), "only the end says so");
+}
+
+Test(upstream_answer, a_head_without_a_body_is_whole_and_not_yet_over)
+{
+    const char *const heads[][5] = {{"HTTP/1.1 204 No\r\n", "\r\n", NULL},
+                                    {"HTTP/2 304 \r\n", "content-length: 7\r\n", "\r\n", NULL},
+                                    {"HTTP/1.1 200 OK\r\n", "Content-Length: 0\r\n", "\r\n", NULL}};
+    for (size_t i = 0; i < 3; i++) {
+        begin(false);
+        cr_assert_eq(lines(heads[i]), 0);
+        cr_expect(upstream_answer_is_whole(&answer) && !answer.complete);
+    }
+}
+
+Test(upstream_answer, lines_are_held_to_the_same_rules)
+{
+    const char *const bad[][5] = {
+        {"HTTP/1.1 101 Switching\r\n", "\r\n", NULL},
+        {"HTTP/1.1 200 OK\r\n", "Content-Length : 5\r\n", "\r\n", NULL},
+        {"HTTP/1.1 200 OK\r\n", "Content-Length: 5\r\n", "Content-Length: 6\r\n", "\r\n", NULL},
+        {"HTTP/3 200 OK\r\n", "\r\n", NULL}};
+    for (size_t i = 0; i < 4; i++) {
+        begin(false);
+        cr_expect_eq(lines(bad[i]), -EBADMSG, "%s %s", bad[i][0], bad[i][1]);
+    }
+}

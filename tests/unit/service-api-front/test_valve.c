@@ -16,6 +16,7 @@ Test(valve, an_upstreams_own_5xx_is_a_failure_and_4xx_none)
 Test(valve, transport_ends)
 {
     cr_expect_eq(valve_classify(EXCHANGE_CONNECT_FAILED, 0), BREAKER_FAILURE);
+    cr_expect_eq(valve_classify(EXCHANGE_TLS_FAILED, 0), BREAKER_FAILURE);
     cr_expect_eq(valve_classify(EXCHANGE_NO_ADDRESS, 0), BREAKER_FAILURE);
     cr_expect_eq(valve_classify(EXCHANGE_RESET, 200), BREAKER_FAILURE);
     cr_expect_eq(valve_classify(EXCHANGE_BAD_ANSWER, 0), BREAKER_FAILURE);
