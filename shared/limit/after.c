@@ -78,9 +78,12 @@ int limit_renew(struct limit_view *view, const struct limit_verdict *verdict)
             continue;
         }
         meter_set_clock(meter, now_ns);
+        struct table_key key = table_key_of(&meter->range, charge->hash);
         if ((charge->owner != 0 && atomic_load(&cell->owner) != charge->owner) ||
             !hold_renew(meter_wide(cell), &meter->hold, charge->bucket, charge->tag)) {
             result = -ENOENT;
+        } else if (charge->owner == 0) {
+            table_note_shared(&key);
         }
     }
     return result;

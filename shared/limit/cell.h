@@ -58,6 +58,16 @@ static inline bool owner_is(uint64_t owner, uint64_t print)
     return owner >> OWNER_PRINT_SHIFT == print;
 }
 
+// For a cell that nobody uses.
+static inline void cell_clear(struct cell *cell)
+{
+    atomic_store_explicit(&cell->owner, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->last, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < CELL_COUNT_WORDS; i++) {
+        atomic_store_explicit(&cell->counts[i], 0, memory_order_relaxed);
+    }
+}
+
 // What was seen in a cell at one moment, as far as it is still live.
 struct cell_reading {
     uint64_t used;

@@ -47,6 +47,7 @@ struct decision {
     uint64_t now_ns;
     const struct limit_grant *grants;
     size_t n_grants;
+    bool is_alone;       // no others are decided meanwhile that could hide waiting for memory
     bool only_looks;     // cost 0
     bool needs_clock;    // the guess would be too old for a meter
     bool enforcing_only; // shadow policies have cost enough tries

@@ -6,12 +6,13 @@
 #include "base/assert.h"
 #include "limit/limit_key.h"
 #include "limit/match.h"
+#include "limit/meter.h"
 #include "limit/policy.h"
 #include "limit/table.h"
 
-#define EXTENT_MIN      (2 * TABLE_WAYS) // one set of cells and as many overflow cells
-#define OVERFLOW_SHARE  32               // one cell in so many is an overflow cell
+#define OVERFLOW_SHARE  64 // one cell in so many is an overflow cell
 #define OVERFLOW_MIN    4
+#define EXTENT_MIN      (1 + TABLE_WAYS + OVERFLOW_MIN) // one set, tags included
 #define EXTENTS_MAX     (POLICY_RETIRED_MAX + 2 * LIMIT_POLICIES_MAX)
 #define SHARE_NUMERATOR 3 // of four quarters
 
@@ -59,7 +60,8 @@ static void set_extent(struct limit_policy *policy, uint32_t first, uint32_t n)
 {
     uint32_t overflow = n / OVERFLOW_SHARE > OVERFLOW_MIN ? n / OVERFLOW_SHARE : OVERFLOW_MIN;
     policy->first_cell = first;
-    policy->n_cells = (n - overflow) / TABLE_WAYS * TABLE_WAYS;
+    uint32_t set_cells = table_set_cells(meter_is_slim(policy));
+    policy->n_cells = (n - overflow) / set_cells * set_cells;
     policy->overflow_cell = first + policy->n_cells;
     policy->n_overflow_cells = n - policy->n_cells;
 }

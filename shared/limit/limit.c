@@ -59,7 +59,11 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
         }
         trial->key = table_key_of(&trial->meter->range, trial->hash);
         trial->charged = false;
-        __builtin_prefetch(table_way(&trial->key, 0), 1);
+        if (decision->is_alone) {
+            table_prefetch(&trial->key);
+        } else {
+            table_prefetch_tags(&trial->key);
+        }
         trial->leased.state = LEASED_NOT;
         trial->leased.distributed = policy->scope == POLICY_DISTRIBUTED;
         decision->needs_clock |= trial->meter->needs_clock || trial->leased.distributed;
@@ -289,10 +293,12 @@ static void fill_verdict(const struct decision *decision, enum outcome outcome,
     }
 }
 
-// What can be done before any cell is looked at, so that its line is on the way when it is.
+// What can be done before the table is looked at, so that the sets' lines are on the way when it
+// is.
 static void begin(struct decision *decision, struct limit_view *view,
-                  const struct limit_facts *facts)
+                  const struct limit_facts *facts, bool is_alone)
 {
+    decision->is_alone = is_alone;
     decision->view = view;
     decision->n = 0;
     decision->grants = NULL;
@@ -300,6 +306,13 @@ static void begin(struct decision *decision, struct limit_view *view,
     decision->only_looks = facts->cost == 0;
     decision->needs_clock = decision->enforcing_only = false;
     find_policies(decision, facts);
+}
+
+static void fetch_cells(const struct decision *decision)
+{
+    for (uint32_t i = 0; i < decision->n; i++) {
+        table_prefetch_cell(&decision->trials[i].key);
+    }
 }
 
 static void finish(struct decision *decision, struct limit_verdict *ret_verdict)
@@ -331,7 +344,7 @@ void limit_decide_granted(struct limit_view *view, const struct limit_facts *fac
 {
     struct decision decision;
     limit_refresh(view);
-    begin(&decision, view, facts);
+    begin(&decision, view, facts, true);
     decision.grants = grants;
     decision.n_grants = n_grants;
     finish(&decision, ret_verdict);
@@ -345,7 +358,10 @@ void limit_decide_batch(struct limit_view *view, const struct limit_facts *facts
         some = n - done < TOGETHER_MAX ? n - done : TOGETHER_MAX;
         limit_refresh(view);
         for (size_t i = 0; i < some; i++) {
-            begin(&decisions[i], view, &facts[done + i]);
+            begin(&decisions[i], view, &facts[done + i], false);
+        }
+        for (size_t i = 0; i < some; i++) {
+            fetch_cells(&decisions[i]);
         }
         for (size_t i = 0; i < some; i++) {
             finish(&decisions[i], &ret_verdicts[done + i]);

@@ -150,7 +150,8 @@ bool policy_is_placed(const struct limit_policy *policy, uint64_t cells)
     if (policy->unlimited) {
         return policy->n_cells == 0 && policy->n_overflow_cells == 0;
     }
-    return policy->n_cells >= TABLE_WAYS && policy->n_cells % TABLE_WAYS == 0 &&
+    uint32_t set_cells = table_set_cells(meter_is_slim(policy));
+    return policy->n_cells >= set_cells && policy->n_cells % set_cells == 0 &&
            policy->n_overflow_cells > 0 &&
            policy->n_overflow_cells < UINT32_C(1) << OWNER_PRINT_SHIFT &&
            (uint64_t)policy->first_cell + policy->n_cells <= cells &&

@@ -201,8 +201,27 @@ static void put_overrides(const uint8_t hash_key[SEGMENT_KEY_BYTES],
     }
 }
 
+// What the ranges of new policies held had the meaning of other policies, and nobody decides by
+// those any more. The first policies find a table of zeroes.
+static void clear_new(const struct policy_book *current, const struct policy_book *next,
+                      struct cell *table)
+{
+    for (uint32_t i = 0; i < next->n && current->generation > 0; i++) {
+        const struct limit_policy *policy = &next->policies[i];
+        bool is_new = !policy->unlimited;
+        for (uint32_t j = 0; j < current->n && is_new; j++) {
+            is_new = current->policies[j].identity != policy->identity;
+        }
+        uint32_t end = policy->overflow_cell + policy->n_overflow_cells;
+        for (uint32_t cell = policy->first_cell; is_new && cell < end; cell++) {
+            cell_clear(&table[cell]);
+        }
+    }
+}
+
 static int publish_as_publisher(struct policy_store *store, const struct policy_actor *actor,
-                                uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                                struct cell *table, uint64_t cells,
+                                const uint8_t hash_key[SEGMENT_KEY_BYTES],
                                 const struct limit_policy_set *set, enum limit_publish_rule rule)
 {
     struct policy_book current, next;
@@ -219,6 +238,7 @@ static int publish_as_publisher(struct policy_store *store, const struct policy_
         return r;
     }
     put_overrides(hash_key, set, &next);
+    clear_new(&current, &next, table);
     uint64_t book = (active & 1) ^ 1;
     copy_in(store->books[book], &next);
     return atomic_compare_exchange_strong(&store->active, &active, next.generation << 1 | book)
@@ -227,7 +247,8 @@ static int publish_as_publisher(struct policy_store *store, const struct policy_
 }
 
 int policy_store_publish(struct policy_store *store, const struct policy_actor *actor,
-                         uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                         struct cell *table, uint64_t cells,
+                         const uint8_t hash_key[SEGMENT_KEY_BYTES],
                          const struct limit_policy_set *set, enum limit_publish_rule rule)
 {
     if (rule == LIMIT_PUBLISH_IF_ABSENT && policy_store_generation(store) != 0) {
@@ -237,7 +258,7 @@ int policy_store_publish(struct policy_store *store, const struct policy_actor *
     if (r < 0) {
         return r;
     }
-    r = publish_as_publisher(store, actor, cells, hash_key, set, rule);
+    r = publish_as_publisher(store, actor, table, cells, hash_key, set, rule);
     uint64_t me = (uint64_t)(actor->slot + 1) << 32 | actor->generation;
     atomic_compare_exchange_strong(&store->publisher, &me, 0);
     return r;

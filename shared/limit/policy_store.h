@@ -8,6 +8,7 @@
 #ifndef VALVECHAIN_LIMIT_POLICY_STORE_H
 #define VALVECHAIN_LIMIT_POLICY_STORE_H
 
+#include "limit/cell.h"
 #include "limit/limit.h"
 
 #define POLICY_RETIRED_MAX 128
@@ -60,9 +61,11 @@ void policy_store_leave(struct policy_store *store, const struct policy_actor *a
 // Has the slot's holder with this generation (its lower HOLD_GENERATION_BITS) died or left?
 bool policy_store_has_left(const struct policy_store *store, const struct policy_actor *actor,
                            uint32_t slot, uint32_t generation);
-// See limit_publish. `hash_key` is the segment's, for the keys of overrides.
+// See limit_publish. Clears those of the table's `cells` that another policy had before. `hash_key`
+// is the segment's, for the keys of overrides.
 int policy_store_publish(struct policy_store *store, const struct policy_actor *actor,
-                         uint64_t cells, const uint8_t hash_key[SEGMENT_KEY_BYTES],
+                         struct cell *table, uint64_t cells,
+                         const uint8_t hash_key[SEGMENT_KEY_BYTES],
                          const struct limit_policy_set *set, enum limit_publish_rule rule);
 
 #endif

@@ -21,7 +21,9 @@ uint32_t limit_sweep(struct limit_view *view, uint32_t budget)
         uint32_t n = table_n_cells(&meter->range);
         uint64_t live_from = live_from_now(meter, now_ns);
         for (; budget > 0 && view->sweep_cell < n; budget--) {
-            freed += table_free_dead(table_cell(&meter->range, view->sweep_cell++), live_from);
+            uint32_t set = view->sweep_cell / TABLE_WAYS, way = view->sweep_cell++ % TABLE_WAYS;
+            freed += table_free_dead(table_set_at(&meter->range, set), meter->range.stride, way,
+                                     live_from);
         }
         if (view->sweep_cell < n) {
             break;

@@ -6,8 +6,8 @@
 
 struct segment_section_spec limit_table_section_spec(uint64_t cells)
 {
-    const size_t layout[] = {sizeof(struct cell), offsetof(struct cell, counts), TABLE_WAYS,
-                             OWNER_PRINT_SHIFT};
+    const size_t layout[] = {sizeof(struct cell), offsetof(struct cell, counts),
+                             sizeof(struct table_set), TABLE_WAYS, OWNER_PRINT_SHIFT};
     return (struct segment_section_spec){
         .name = LIMIT_TABLE_SECTION,
         .bytes = cells * sizeof(struct cell),
@@ -150,8 +150,8 @@ int limit_publish(struct limit_view *view, const struct limit_policy_set *set,
         return -EROFS;
     }
     limit_refresh(view); // so that we do not hold our own ranges back
-    int r =
-        policy_store_publish(view->store, &view->actor, view->n_cells, view->hash_key, set, rule);
+    int r = policy_store_publish(view->store, &view->actor, view->cells, view->n_cells,
+                                 view->hash_key, set, rule);
     if (r == 0) {
         limit_refresh(view);
     }

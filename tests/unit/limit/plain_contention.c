@@ -511,7 +511,7 @@ static uint64_t run(const struct round *round, bool exhausts)
 }
 
 #define TABLE_CELLS 4096
-#define TINY_CELLS  128
+#define TINY_CELLS  96 // one set of wide cells for each of two policies
 
 static const enum limit_algorithm algorithms[] = {
     LIMIT_SLIDING_WINDOW, LIMIT_GCRA, LIMIT_FIXED_WINDOW, LIMIT_SLIDING_WINDOW, LIMIT_CONCURRENCY,

@@ -5,14 +5,15 @@
 
 #include <stdatomic.h>
 
-void interleave_step(void);
+void interleave_step(const volatile void *object);
 
 #undef atomic_load
 #undef atomic_compare_exchange_strong
 #undef atomic_compare_exchange_weak
-#define atomic_load(object) (interleave_step(), atomic_load_explicit(object, memory_order_seq_cst))
+#define atomic_load(object)                                                                        \
+    (interleave_step(object), atomic_load_explicit(object, memory_order_seq_cst))
 #define atomic_compare_exchange_strong(object, expected, desired)                                  \
-    (interleave_step(),                                                                            \
+    (interleave_step(object),                                                                      \
      atomic_compare_exchange_strong_explicit(object, expected, desired, memory_order_seq_cst,      \
                                              memory_order_seq_cst))
 #define atomic_compare_exchange_weak(object, expected, desired)                                    \

@@ -23,7 +23,7 @@ static __attribute__((noipa)) void switch_to(void **from, void **to)
 #define PROCESSES   4
 #define STACK_BYTES (256 * 1024)
 #define LOG_MAX     60000
-#define KEYS_MAX    40
+#define KEYS_MAX    160 // of few tags and few overflow cells
 
 struct process {
     void *jump[5];
@@ -76,8 +76,31 @@ static void pass_time(void)
     }
 }
 
-void interleave_step(void)
+// The cache lines of the table that one decision touches.
+static struct {
+    uintptr_t lines[256];
+    uint32_t n;
+    bool counts;
+} touched;
+
+static void touch(uintptr_t object)
 {
+    uintptr_t line = object / 64, first = (uintptr_t)f.cells / 64;
+    if (!touched.counts || line < first || line >= first + f.n_cells) {
+        return;
+    }
+    for (uint32_t i = 0; i < touched.n; i++) {
+        if (touched.lines[i] == line) {
+            return;
+        }
+    }
+    cr_assert_lt(touched.n, 256U);
+    touched.lines[touched.n++] = line;
+}
+
+void interleave_step(const volatile void *object)
+{
+    touch((uintptr_t)object);
     if (running && rnd() % 4 == 0) {
         switch_to(running->jump, scheduler);
     }
@@ -86,7 +109,7 @@ void interleave_step(void)
 static uint64_t read_clock(void *arg)
 {
     (void)arg;
-    interleave_step();
+    interleave_step(NULL);
     return f.now_ns;
 }
 
@@ -212,7 +235,8 @@ static void run(uint64_t run_seed)
 {
     static struct limit_policy_set set;
     seed = run_seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
-    fixture_init(&f, 43); // three quarters: one set of 16 cells, and 16 overflow cells
+    fixture_init(&f,
+                 43); // one set of wide cells or three of slim ones, and the fewest overflow cells
     set.n = 0;
     fixture_policy(&set, "policy", plan.limit, plan.window_ns);
     bool is_hold = plan.algorithm == LIMIT_CONCURRENCY;
@@ -268,7 +292,7 @@ static void runs(uint64_t first_seed, uint64_t n, enum limit_algorithm algorithm
         plan.pace_ns = plan.window_ns >> (algorithm == LIMIT_RING ? 26 : 11 + rnd() % 4);
         plan.jumps = UINT64_C(256) << rnd() % 8;
         plan.asks = 3000;
-        plan.keys = 1 + (uint32_t)(rnd() % KEYS_MAX);
+        plan.keys = 1 + (uint32_t)(rnd() % (i % 3 ? KEYS_MAX / 8 : KEYS_MAX));
         plan.deaths = i % 2;
         run(i);
         admitted += n_admissions;
@@ -305,4 +329,76 @@ Test(interleave, holds)
 {
     runs(8000, 150, LIMIT_CONCURRENCY, 3);
     runs(9000, 50, LIMIT_CONCURRENCY, 8);
+}
+
+// ---- what a decision costs in memory ------------------------------------------------------------
+
+static struct limit_view *start_alone(enum limit_algorithm algorithm, uint64_t n_cells)
+{
+    static struct limit_policy_set set;
+    fixture_init(&f, n_cells);
+    set.n = 0;
+    fixture_policy(&set, "policy", 20, 64 * NS_PER_S);
+    if (algorithm != LIMIT_SLIDING_WINDOW) {
+        fixture_algorithm(&set, algorithm, 20);
+    }
+    struct limit_view *view = fixture_view(&f, 0);
+    cr_assert_eq(limit_publish(view, &set, LIMIT_PUBLISH_IF_ABSENT), 0);
+    return view;
+}
+
+struct lines {
+    uint64_t asked, lines, beyond_two, most;
+};
+
+// Each key once.
+static struct lines lines_of(struct limit_view *view, uint32_t first_key, uint64_t n)
+{
+    struct lines sum = {.asked = n};
+    struct limit_verdict verdict;
+    touched.counts = true;
+    for (uint32_t key = first_key; key < first_key + n; key++) {
+        touched.n = 0;
+        fixture_ask(view, key, &verdict);
+        sum.lines += touched.n;
+        sum.beyond_two += touched.n > 2;
+        sum.most = touched.n > sum.most ? touched.n : sum.most;
+    }
+    touched.counts = false;
+    return sum;
+}
+
+static void expect_two_lines(const char *what, struct lines lines, double mean, double share)
+{
+    double a_decision = (double)lines.lines / (double)lines.asked;
+    double beyond = (double)lines.beyond_two / (double)lines.asked;
+    cr_log_info("%s: %.3f lines a decision, %.1f %% of them more than two, at most %lu", what,
+                a_decision, 100 * beyond, lines.most);
+    cr_expect_leq(a_decision, mean, "%s: %.3f", what, a_decision);
+    cr_expect_leq(beyond, share, "%s: %.3f", what, beyond);
+}
+
+// A third line is another key's cell with the same tag; many lines are a full set's search for dead
+// cells, once until the first of them can have died.
+static void count_lines(enum limit_algorithm algorithm, uint32_t percent)
+{
+    struct limit_view *view = start_alone(algorithm, 60000);
+    uint32_t cells = table_n_cells(&view->meters[0].range), keys = cells / 100 * percent;
+    expect_two_lines("newcomers to a table that fills", lines_of(view, 0, keys), 2.1, 0.1);
+    expect_two_lines("callers of the full table", lines_of(view, 0, keys), 2.1, 0.1);
+    (void)lines_of(view, 1000000, cells); // the flood finds the last free cells
+    expect_two_lines("a flood", lines_of(view, 2000000, 4 * cells), 2.2, 0.15);
+    expect_two_lines("callers in the flood", lines_of(view, 0, keys), 2.1, 0.1);
+    free(view);
+    fixture_fini(&f);
+}
+
+Test(lines, two_of_wide_cells)
+{
+    count_lines(LIMIT_SLIDING_WINDOW, 74);
+}
+
+Test(lines, two_of_slim_cells)
+{
+    count_lines(LIMIT_FIXED_WINDOW, 74);
 }
