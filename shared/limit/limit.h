@@ -1,5 +1,5 @@
 // Rate limits on the shared table: the face that api-front, limiter and later libvalvechain use.
-// A decision reads the clock, touches one or two cache lines a policy, takes no lock, never waits.
+// A decision reads the clock, touches two cache lines a policy, takes no lock, never waits.
 //
 // All or nothing: a request is charged to all matching policies or, when one denies, to none.
 // The strict sliding window never admits more than the limit in any trailing window.
