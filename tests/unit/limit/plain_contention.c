@@ -25,7 +25,7 @@
 #endif
 
 #define WORKERS  4
-#define LOG_MAX  (1U << 17)
+#define LOG_MAX  (1U << 18) // what the largest limit admits in the longest round, to one worker
 #define KEYS_MAX 64
 #define QUIET    200 // refusals in a row that end a key in an "exactly the limit" round
 
