@@ -166,8 +166,9 @@ static void count_failed_address(struct exchange *x, int error)
     x->addresses_tried++;
     if (x->addresses_tried >= x->endpoint->resolve.n_addresses) {
         x->tried |= 1ULL << (unsigned)(x->endpoint - x->pool->endpoints);
-        upstream_health_report(x->endpoint, x->ticket,
-                               valve_classify(result_of_connecting(x, 0), 0));
+        upstream_health_report(
+            x->endpoint, x->ticket,
+            valve_classify(&x->pool->config->outcomes, result_of_connecting(x, 0), 0));
         x->endpoint = NULL;
         x->addresses_tried = 0;
     }
@@ -247,7 +248,9 @@ void exchange_finish(struct exchange *x, enum exchange_result result)
     struct request *request = x->request;
     x->transport->close(x, result == EXCHANGE_ANSWERED && x->answer.reusable && x->sent_all);
     if (x->endpoint != NULL) {
-        upstream_health_report(x->endpoint, x->ticket, valve_classify(result, x->answer.status));
+        upstream_health_report(
+            x->endpoint, x->ticket,
+            valve_classify(&x->pool->config->outcomes, result, x->answer.status));
     }
     unlink_exchange(x);
     body_fini(&x->out);

@@ -126,7 +126,8 @@ bool exchange_retry(struct exchange *x, enum exchange_result result)
         return false; // this attempt has opened the breaker
     }
     x->transport->close(x, keep && x->sent_all);
-    upstream_health_report(x->endpoint, x->ticket, valve_classify(result, status));
+    upstream_health_report(x->endpoint, x->ticket,
+                           valve_classify(&x->pool->config->outcomes, result, status));
     counters_upstream_retry(x->request->valves, x->pool->config->name, true);
     x->attempts++;
     begin_anew(x);

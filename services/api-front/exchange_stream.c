@@ -193,8 +193,9 @@ void exchange_release_held(struct exchange *x)
     x->held_since_ms = 0;
     // A trial is not kept waiting for the end of a long answer.
     if (x->endpoint->health.state == ENDPOINT_TRIAL) {
-        upstream_health_report(x->endpoint, x->ticket,
-                               valve_classify(EXCHANGE_ANSWERED, x->answer.status));
+        upstream_health_report(
+            x->endpoint, x->ticket,
+            valve_classify(&x->pool->config->outcomes, EXCHANGE_ANSWERED, x->answer.status));
     }
     if (fallback_replaces(x->request, x->answer.status)) {
         exchange_finish(x, EXCHANGE_ANSWERED); // what else comes of it, nobody wants

@@ -42,9 +42,14 @@ void valve_judge(struct request *request)
     if (!request->permit.held)
         return;
     uint64_t now_ns = clock_mono_ns();
-    breaker_answered(&request->permit, now_ns);
-    (void)breaker_judge(request->valves->breakers, &request->permit,
-                        valve_classify(EXCHANGE_ANSWERED, request->status), now_ns);
+    const struct upstream_answer *answer = &request->exchange->answer;
+    if (request->permit.answered_ns == 0)
+        breaker_answered(&request->permit, now_ns);
+    if (request->tap != NULL && answer_tap_decides(request->tap, answer))
+        return; // with the end of its body
+    (void)breaker_judge(
+        request->valves->breakers, &request->permit,
+        valve_classify(&request->upstream->outcomes, EXCHANGE_ANSWERED, answer->status), now_ns);
 }
 
 void valve_upload_waits(struct request *request)
@@ -68,16 +73,39 @@ bool valve_is_crowded(const struct request *request)
            status.in_flight * 2 > status.capacity;
 }
 
-void valve_leave(struct request *request, enum exchange_result result, bool started)
+// The outcome of a call that has ended; also what the answer's body says.
+static enum breaker_outcome judge_end(struct request *request, enum exchange_result result)
 {
     // The client's answer may be another one.
     unsigned status = request->exchange != NULL ? request->exchange->answer.status : 0;
+    enum breaker_outcome outcome = valve_classify(&request->upstream->outcomes, result, status);
+    if (request->tap == NULL)
+        return outcome;
+    answer_tap_end(request->tap, result == EXCHANGE_ANSWERED, outcome);
+    return request->tap->outcome;
+}
+
+static void report(struct request *request, enum exchange_result result,
+                   enum breaker_outcome outcome)
+{
+    struct breaker_view *view = request->valves->breakers;
+    uint64_t now_ns = clock_mono_ns();
+    (void)breaker_report(view, &request->permit, outcome, now_ns);
+    if (result != EXCHANGE_ANSWERED || outcome == BREAKER_SUCCESS || outcome == BREAKER_IGNORED)
+        return;
+    const struct upstream_answer *answer = &request->exchange->answer;
+    uint64_t retry_ns = valve_retry_after_ns(answer->status, answer->headers, answer->n_headers,
+                                             (int64_t)(clock_wall_ns() / NS_PER_S));
+    if (retry_ns > 0)
+        (void)breaker_keep_open(view, &request->permit, retry_ns, now_ns);
+}
+
+void valve_leave(struct request *request, enum exchange_result result, bool started)
+{
     counters_upstream_result(request, result);
-    if (request->tap != NULL)
-        answer_tap_end(request->tap, result == EXCHANGE_ANSWERED);
+    enum breaker_outcome outcome = judge_end(request, result);
     if (request->permit.held)
-        (void)breaker_report(request->valves->breakers, &request->permit,
-                             valve_classify(result, status), clock_mono_ns());
+        report(request, result, outcome);
     if (started || request->answered || result == EXCHANGE_ANSWERED ||
         result == EXCHANGE_CLIENT_GONE)
         return;

@@ -1,25 +1,117 @@
 #include "valve_outcome.h"
 
-enum breaker_outcome valve_classify(enum exchange_result result, unsigned status)
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "http_date.h"
+#include "rpc_call.h"
+
+#define RETRY_AFTER_MAX_S INT64_C(86400) // no breaker stays open longer by itself
+
+// How the call ended, as the configuration file calls it; CALL_ENDS: it has no word for it.
+static enum config_call_end end_of(enum exchange_result result)
 {
     switch (result) {
-    case EXCHANGE_ANSWERED:
-        return status >= 500 ? BREAKER_FAILURE : BREAKER_SUCCESS;
+    case EXCHANGE_CONNECT_FAILED:
+        return CALL_END_connect_failed;
     case EXCHANGE_CONNECT_TIMEOUT:
+        return CALL_END_connect_timeout;
+    case EXCHANGE_TLS_FAILED:
+        return CALL_END_tls_failed;
     case EXCHANGE_FIRST_BYTE_TIMEOUT:
+        return CALL_END_first_byte_timeout;
     case EXCHANGE_IDLE_TIMEOUT:
+        return CALL_END_idle_timeout;
     case EXCHANGE_TOTAL_TIMEOUT:
-        return BREAKER_TIMEOUT;
+        return CALL_END_total_timeout;
+    case EXCHANGE_RESET:
+        return CALL_END_reset;
+    case EXCHANGE_BAD_ANSWER:
+        return CALL_END_bad_answer;
+    case EXCHANGE_NO_ADDRESS:
+        return CALL_END_no_address;
+    case EXCHANGE_ANSWERED:
     case EXCHANGE_POOL_FULL:
     case EXCHANGE_CLIENT_GONE:
     case EXCHANGE_HEAD_TOO_LARGE:
-        return BREAKER_IGNORED;
-    case EXCHANGE_CONNECT_FAILED:
-    case EXCHANGE_TLS_FAILED:
-    case EXCHANGE_RESET:
-    case EXCHANGE_BAD_ANSWER:
-    case EXCHANGE_NO_ADDRESS:
         break;
     }
-    return BREAKER_FAILURE;
+    return CALL_ENDS;
+}
+
+static enum breaker_outcome outcome_of(enum config_outcome said, enum breaker_outcome unsaid)
+{
+    switch (said) {
+    case OUTCOME_SUCCESS:
+        return BREAKER_SUCCESS;
+    case OUTCOME_FAILURE:
+        return BREAKER_FAILURE;
+    case OUTCOME_TIMEOUT:
+        return BREAKER_TIMEOUT;
+    case OUTCOME_IGNORED:
+        return BREAKER_IGNORED;
+    case OUTCOME_UNSAID:
+        break;
+    }
+    return unsaid;
+}
+
+enum breaker_outcome valve_classify(const struct config_outcomes *outcomes,
+                                    enum exchange_result result, unsigned status)
+{
+    enum config_call_end end = end_of(result);
+    if (result == EXCHANGE_ANSWERED)
+        return outcome_of(config_outcome_of_status(outcomes, status),
+                          status >= 500 ? BREAKER_FAILURE : BREAKER_SUCCESS);
+    if (end == CALL_ENDS)
+        return BREAKER_IGNORED;
+    bool late = end == CALL_END_connect_timeout || end == CALL_END_first_byte_timeout ||
+                end == CALL_END_idle_timeout || end == CALL_END_total_timeout;
+    return outcome_of((enum config_outcome)outcomes->of_end[end],
+                      late ? BREAKER_TIMEOUT : BREAKER_FAILURE);
+}
+
+enum breaker_outcome valve_classify_rpc(const struct config_outcomes *outcomes,
+                                        enum breaker_outcome by_status, const char *body,
+                                        size_t len)
+{
+    size_t seen[BREAKER_IGNORED + 1] = {0};
+    json_t *root = rpc_parse(body, len);
+    size_t n = root != NULL ? rpc_count(root) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *code = json_object_get(json_object_get(rpc_at(root, i), "error"), "code");
+        enum config_outcome said = json_is_integer(code)
+                                       ? config_outcome_of_rpc(outcomes, json_integer_value(code))
+                                       : OUTCOME_UNSAID;
+        seen[outcome_of(said, BREAKER_SUCCESS)]++;
+    }
+    json_decref(root);
+    if (seen[BREAKER_FAILURE] > 0)
+        return BREAKER_FAILURE;
+    if (seen[BREAKER_TIMEOUT] > 0)
+        return BREAKER_TIMEOUT;
+    return n > 0 && seen[BREAKER_IGNORED] == n ? BREAKER_IGNORED : by_status;
+}
+
+uint64_t valve_retry_after_ns(unsigned status, const struct http_header *headers, size_t n,
+                              int64_t wall_s)
+{
+    for (size_t i = 0; i < n && (status == 429 || status == 503); i++) {
+        const struct http_header *h = &headers[i];
+        uint64_t seconds;
+        int64_t date_s;
+        if (!http_name_is(h->name, h->name_len, "retry-after"))
+            continue;
+        int error = parse_u64_n(h->value, h->value_len, 0, (uint64_t)RETRY_AFTER_MAX_S, &seconds);
+        if (error == 0)
+            return seconds * NS_PER_S;
+        if (http_date_parse(h->value, h->value_len, &date_s) == 0)
+            date_s -= wall_s;
+        else
+            date_s = error == -ERANGE ? RETRY_AFTER_MAX_S : 0;
+        date_s = date_s < RETRY_AFTER_MAX_S ? date_s : RETRY_AFTER_MAX_S;
+        return date_s > 0 ? (uint64_t)date_s * NS_PER_S : 0;
+    }
+    return 0;
 }

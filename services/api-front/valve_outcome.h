@@ -4,9 +4,22 @@
 
 #include "request.h"
 
-// `status` counts for EXCHANGE_ANSWERED only. An upstream's own 5xx is passed to the client as its
-// answer and is a failure all the same; 4xx is a client's fault and a success of the upstream; what
-// was refused here or left by the client says nothing about the upstream.
-enum breaker_outcome valve_classify(enum exchange_result result, unsigned status);
+// `status` counts for EXCHANGE_ANSWERED only. By default an upstream's own 5xx is passed to the
+// client as its answer and is a failure all the same; 4xx is a client's fault and a success of the
+// upstream; `outcomes` may say otherwise. What was refused here or left by the client says nothing
+// about the upstream, whatever they say.
+enum breaker_outcome valve_classify(const struct config_outcomes *outcomes,
+                                    enum exchange_result result, unsigned status);
+
+// The JSON-RPC answer of a call that ended well by its status: an error whose code `outcomes`
+// names. Of a batch the worst counts, ignored only when all are. Else `by_status`, also of what is
+// no JSON.
+enum breaker_outcome valve_classify_rpc(const struct config_outcomes *outcomes,
+                                        enum breaker_outcome by_status, const char *body,
+                                        size_t len);
+
+// Retry-After (RFC 9110 10.2.3), seconds or a date, of an answer 429 or 503; 0: none.
+uint64_t valve_retry_after_ns(unsigned status, const struct http_header *headers, size_t n,
+                              int64_t wall_s);
 
 #endif

@@ -13,8 +13,10 @@ bool valve_is_closed(const struct request *request)
 
 bool valve_attempt_failed(struct request *request, enum exchange_result result, unsigned status)
 {
-    if (request->permit.held && !breaker_attempt(request->valves->breakers, &request->permit,
-                                                 valve_classify(result, status), clock_mono_ns())) {
+    if (request->permit.held &&
+        !breaker_attempt(request->valves->breakers, &request->permit,
+                         valve_classify(&request->upstream->outcomes, result, status),
+                         clock_mono_ns())) {
         return false;
     }
     counters_upstream_result(request, result);

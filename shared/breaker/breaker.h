@@ -126,6 +126,13 @@ bool breaker_attempt(struct breaker_view *view, struct breaker_permit *permit,
 // Is a call with this permit, which is no probe, still one of a closed breaker?
 bool breaker_is_closed_for(struct breaker_view *view, const struct breaker_permit *permit);
 
+// After its report or judgement: the dependency asks to be left alone for so long. The breaker that
+// this call, or one that began beside it, has opened stays open at least that long, and at most for
+// the longest open time of its definition. Nothing happens to one in another state or a later
+// generation. Returns true when it stays open longer now.
+bool breaker_keep_open(struct breaker_view *view, const struct breaker_permit *permit,
+                       uint64_t for_ns, uint64_t now_ns);
+
 // The call has begun to answer: whether it is slow is judged by this moment, not by its end.
 static inline void breaker_answered(struct breaker_permit *permit, uint64_t now_ns)
 {

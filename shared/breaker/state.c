@@ -93,6 +93,14 @@ uint64_t state_deadline_ns(uint64_t word, uint64_t now_ns)
     return behind < now_ms ? (now_ms - behind) * NS_PER_MS : 0;
 }
 
+uint64_t state_open_longer(uint64_t word, uint64_t until_ns, uint64_t now_ns)
+{
+    if (state_kind(word) != BREAKER_OPEN || until_ns <= state_deadline_ns(word, now_ns))
+        return word;
+    uint64_t until_ms = (until_ns + NS_PER_MS - 1) / NS_PER_MS;
+    return (word & ~(STATE_DEADLINE_MASK << 29)) | (until_ms & STATE_DEADLINE_MASK) << 29;
+}
+
 uint64_t state_with_waiting(uint64_t word, bool waiting)
 {
     return waiting ? word | WAITING : word & ~WAITING;

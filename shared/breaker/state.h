@@ -104,6 +104,8 @@ static inline bool state_is_due(uint64_t word, uint64_t now_ns)
            (ahead_ms == 0 || ahead_ms > STATE_DEADLINE_AHEAD_MAX_MS);
 }
 
+// open, same generation, at least until then (at most a day ahead)
+uint64_t state_open_longer(uint64_t word, uint64_t until_ns, uint64_t now_ns);
 // closed, same generation, with or without the waiting mark
 uint64_t state_with_waiting(uint64_t word, bool waiting);
 // closed -> open. `held_ns`: how long it was closed; each open time that it held takes one failed

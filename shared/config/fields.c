@@ -108,6 +108,20 @@ static bool is_address(const char *text)
            (address.family == 6 || strchr(text, ':') == NULL || strncmp(text, "::", 2) == 0);
 }
 
+static bool is_outcome(const char *text)
+{
+    int64_t from, to;
+    enum config_call_end end;
+    return config_call_end_parse(text, &end) == 0 ||
+           config_range_parse(text, CONFIG_STATUS_MIN, CONFIG_STATUS_MAX, &from, &to) == 0;
+}
+
+static bool is_rpc_code(const char *text)
+{
+    int64_t from, to;
+    return config_range_parse(text, INT64_MIN, INT64_MAX, &from, &to) == 0;
+}
+
 // Every "${" begins one of the known variables.
 static bool is_body(const char *text)
 {
@@ -155,6 +169,15 @@ static const struct config_form form_key_text = {is_header_value, "^[!-~]([ -~]*
 static const struct config_form form_network = {is_network, "^[0-9A-Fa-f:.]+(/[0-9]+)?$",
                                                 "an address or a CIDR block"};
 static const struct config_form form_address = {is_address, "^[0-9A-Fa-f:.]+$", "an address"};
+static const struct config_form form_outcome = {
+    is_outcome,
+    "^([1-5][0-9][0-9](\\.\\.[1-5][0-9][0-9])?|connect_failed|connect_timeout|tls_failed|first_"
+    "byte_timeout|"
+    "idle_timeout|total_timeout|reset|bad_answer|no_address)$",
+    "a status (503), a range of them (500..599), connect_failed, connect_timeout, tls_failed, "
+    "first_byte_timeout, idle_timeout, total_timeout, reset, bad_answer or no_address"};
+static const struct config_form form_rpc_code = {is_rpc_code, "^-?[0-9]+(\\.\\.-?[0-9]+)?$",
+                                                 "a code (-32603) or a range (-32099..-32000)"};
 static const struct config_form form_body = {
     is_body, NULL, "text with no variables but ${request_id}, ${rpc_id} and ${path}"};
 
@@ -270,6 +293,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_upstream] = "upstreams[]",
         [OBJECT_breaker] = "upstreams[].breaker",
         [OBJECT_ejection] = "upstreams[].ejection",
+        [OBJECT_outcomes] = "upstreams[].outcomes",
         [OBJECT_retry] = "upstreams[].retry",
         [OBJECT_tls] = "upstreams[].tls",
         [OBJECT_route] = "routes[]",

@@ -21,6 +21,7 @@ enum config_object {
     OBJECT_ejection,
     OBJECT_retry,
     OBJECT_tls,
+    OBJECT_outcomes,
     OBJECT_route,
     OBJECT_fallback,
     N_OBJECTS

@@ -16,6 +16,7 @@
 #include "base/strbuf.h"
 #include "config/model_endpoints.h"
 #include "config/model_limits.h"
+#include "config/model_outcomes.h"
 #include "config/params.h"
 
 enum http_method_bit {
@@ -83,6 +84,7 @@ struct config_upstream {
     uint64_t keepalive_idle_ms, resolve_interval_ms;
     struct config_breaker breaker;
     struct config_ejection ejection;
+    struct config_outcomes outcomes;
     struct config_fallback fallbacks[FALLBACK_CHAIN_MAX]; // of routes that have none of their own
     size_t n_fallbacks;
     struct config_retry retry;

@@ -160,6 +160,8 @@ void reader_check(struct reader *reader, const struct json_path *path, json_t *j
         check_route(reader, path, out);
     else if (object == OBJECT_fallback)
         check_fallback(reader, path, json, out);
+    else if (object == OBJECT_outcomes)
+        reader_check_outcomes(reader, path, out);
     else if (object == OBJECT_tier)
         reader_check_tier(reader, path, out);
     else if (object == OBJECT_policy)

@@ -69,7 +69,7 @@ static const char *const defs_names[N_OBJECTS] = {
     [OBJECT_policy] = "policy",     [OBJECT_match] = "match",     [OBJECT_override] = "override",
     [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker", [OBJECT_ejection] = "ejection",
     [OBJECT_retry] = "retry",       [OBJECT_tls] = "tls",         [OBJECT_route] = "route",
-    [OBJECT_fallback] = "fallback", [OBJECT_header] = "header",
+    [OBJECT_fallback] = "fallback", [OBJECT_header] = "header",   [OBJECT_outcomes] = "outcomes",
 };
 
 static json_t *object_ref(enum config_object object)

@@ -48,6 +48,8 @@ void reader_check_policy(struct reader *reader, const struct json_path *path, js
 bool config_is_builtin_policy(const struct config_limits *limits, const char *name);
 void reader_check_regions(struct reader *reader, const struct json_path *path,
                           const struct config_limits *limits);
+void reader_check_outcomes(struct reader *reader, const struct json_path *path, // model_outcomes.c
+                           struct config_outcomes *outcomes);
 void reader_check_limits(struct reader *reader, const struct json_path *path,
                          const struct config_limits *limits);
 void reader_check(struct reader *reader, const struct json_path *path, json_t *json,

@@ -8,6 +8,15 @@
 #include "base/assert.h"
 #include "config/model.h"
 
+static void check_chain(const struct config_fallback *fallbacks, size_t n)
+{
+    ASSERT(n <= FALLBACK_CHAIN_MAX);
+    for (size_t i = 0; i < n; i++) {
+        ASSERT(fallbacks[i].kind >= FALLBACK_MOCK && fallbacks[i].kind <= FALLBACK_CACHE);
+        ASSERT(fallbacks[i].kind != FALLBACK_MOCK || fallbacks[i].mock_body);
+    }
+}
+
 static void check_upstream(const struct config_upstream *upstream)
 {
     ASSERT(upstream->name && strlen(upstream->name) >= 1 && strlen(upstream->name) <= 23);
@@ -19,6 +28,10 @@ static void check_upstream(const struct config_upstream *upstream)
         ASSERT(!endpoint->tls || endpoint->host);
     }
     ASSERT(upstream->connect_timeout_ms > 0 && upstream->max_connections > 0);
+    check_chain(upstream->fallbacks, upstream->n_fallbacks);
+    ASSERT(upstream->outcomes.n_rpc <= CONFIG_RPC_RANGES_MAX);
+    for (unsigned status = CONFIG_STATUS_MIN; status <= CONFIG_STATUS_MAX; status++)
+        ASSERT(config_outcome_of_status(&upstream->outcomes, status) <= OUTCOME_IGNORED);
 }
 
 static void check_route(const struct config_model *model, const struct config_route *route)
@@ -27,12 +40,7 @@ static void check_route(const struct config_model *model, const struct config_ro
     ASSERT(route->upstream < model->n_upstreams);
     ASSERT(route->methods != 0 && (route->methods & ~(unsigned)HTTP_ANY) == 0);
     ASSERT(!(route->strip_path && route->rewrite));
-    ASSERT(route->n_fallbacks <= FALLBACK_CHAIN_MAX);
-    for (size_t i = 0; i < route->n_fallbacks; i++) {
-        const struct config_fallback *fallback = &route->fallbacks[i];
-        ASSERT(fallback->kind >= FALLBACK_MOCK && fallback->kind <= FALLBACK_QUEUE);
-        ASSERT(fallback->kind != FALLBACK_MOCK || fallback->mock_body);
-    }
+    check_chain(route->fallbacks, route->n_fallbacks);
 }
 
 static void check_model(const struct config_model *model)

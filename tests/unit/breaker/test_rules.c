@@ -549,3 +549,33 @@ Test(rules, a_probe_is_not_of_a_closed_breaker)
     cr_assert_not(breaker_is_closed_for(front.view, &permit));
     breaker_report(front.view, &permit, BREAKER_SUCCESS, later_ns);
 }
+
+// The dependency says how long it wants to be left alone, when the call that heard it opens.
+Test(rules, a_dependency_may_ask_for_a_longer_open_time)
+{
+    struct breaker_permit opener = take(&front, T0, BREAKER_GRANTED);
+    struct breaker_permit beside = take(&other, T0, BREAKER_GRANTED);
+    struct breaker_permit early = take(&front, T0, BREAKER_GRANTED);
+    breaker_report(front.view, &early, BREAKER_FAILURE, T0);
+    cr_expect_not(breaker_keep_open(front.view, &early, 30 * S, T0), "it is closed");
+    calls(&front, 3, BREAKER_FAILURE, T0);
+    cr_assert_eq(state_of(&front, T0), BREAKER_OPEN);
+    breaker_report(front.view, &opener, BREAKER_FAILURE, T0);
+    cr_expect_not(breaker_keep_open(front.view, &opener, 1 * S, T0), "shorter than it is");
+    cr_expect(breaker_keep_open(front.view, &opener, 30 * S, T0));
+    struct breaker_permit refused;
+    uint64_t retry_ns = 0;
+    cr_expect_eq(breaker_acquire(other.view, 0, T0 + 29 * S, &refused, &retry_ns),
+                 BREAKER_REFUSED_OPEN);
+    cr_expect_eq(retry_ns, 1 * S);
+    breaker_report(other.view, &beside, BREAKER_FAILURE, T0);
+    cr_expect(breaker_keep_open(other.view, &beside, 3600 * S, T0), "bounded by the definition");
+    cr_expect_eq(breaker_acquire(other.view, 0, T0 + 59 * S, &refused, &retry_ns),
+                 BREAKER_REFUSED_OPEN);
+    struct breaker_permit probe = take(&front, T0 + 60 * S, BREAKER_GRANTED_PROBE);
+    cr_expect_not(breaker_keep_open(front.view, &opener, 30 * S, T0 + 60 * S), "half-open by now");
+    breaker_report(front.view, &probe, BREAKER_FAILURE, T0 + 60 * S);
+    cr_expect_not(breaker_keep_open(front.view, &opener, 50 * S, T0 + 60 * S),
+                  "a later generation");
+    cr_expect(breaker_keep_open(front.view, &probe, 50 * S, T0 + 60 * S));
+}

@@ -248,3 +248,16 @@ Test(state, any_64_bits_find_their_way_to_closed)
         cr_assert(finds_its_way(x), "%llx", (unsigned long long)x);
     }
 }
+
+Test(state, an_open_time_may_be_lengthened_never_shortened)
+{
+    uint64_t now = 100 * S, word = state_trip(0, &definition, 7, 0, now);
+    cr_assert_eq(state_open_longer(word, 104 * S, now), word);
+    uint64_t longer = state_open_longer(word, 130 * S + 1, now);
+    cr_assert_eq(state_deadline_ns(longer, now), 130 * S + MS);
+    cr_assert_eq(state_generation(longer), state_generation(word));
+    cr_assert_eq(state_kind(longer), BREAKER_OPEN);
+    cr_assert_eq(state_came_from(longer), BREAKER_CLOSED);
+    cr_assert_eq(state_reopened(longer), state_reopened(word));
+    cr_assert_eq(state_open_longer(0, 130 * S, now), 0, "only an open one");
+}

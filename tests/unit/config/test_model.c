@@ -367,6 +367,44 @@ Test(model, fallback_rules)
                    "c.json:2:50: routes[0].fallbacks: has 5 items, allowed 0 to 4");
 }
 
+#define OUTCOMES(rest)                                                                             \
+    "{\"upstreams\":[{\"name\":\"a\",\"url\":\"http://a\",\"outcomes\":{" rest "}}],\"routes\":[]" \
+    "}"
+
+Test(model, outcomes)
+{
+    parse(OUTCOMES("\"failure\":[\"429\",\"520..599\",\"reset\"],\"ignored\":[\"501\"],"
+                   "\"rpc_failure\":[\"-32099..-32000\"],\"rpc_timeout\":[\"-32603\"]"));
+    const struct config_outcomes *outcomes = &model->upstreams[0].outcomes;
+    cr_expect_eq(config_outcome_of_status(outcomes, 429), OUTCOME_FAILURE);
+    cr_expect_eq(config_outcome_of_status(outcomes, 430), OUTCOME_UNSAID);
+    cr_expect_eq(config_outcome_of_status(outcomes, 599), OUTCOME_FAILURE);
+    cr_expect_eq(config_outcome_of_status(outcomes, 600), OUTCOME_UNSAID);
+    cr_expect_eq(config_outcome_of_status(outcomes, 501), OUTCOME_IGNORED);
+    cr_expect_eq(outcomes->of_end[CALL_END_reset], OUTCOME_FAILURE);
+    cr_expect_eq(outcomes->of_end[CALL_END_idle_timeout], OUTCOME_UNSAID);
+    cr_expect_eq(config_outcome_of_rpc(outcomes, -32000), OUTCOME_FAILURE);
+    cr_expect_eq(config_outcome_of_rpc(outcomes, -32603), OUTCOME_TIMEOUT);
+    cr_expect_eq(config_outcome_of_rpc(outcomes, 0), OUTCOME_UNSAID);
+    int64_t from, to;
+    cr_expect_eq(config_range_parse("5", 0, 9, &from, &to), 0);
+    cr_expect(from == 5 && to == 5);
+    static const char *const bad[] = {"",   "5..", "..5", "5..4", "5.6",   "5..6x",
+                                      "10", "-1",  "+5",  " 5",   "5...6", "99999999999999999999"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_eq(config_range_parse(bad[i], 0, 9, &from, &to), -EINVAL, "%s", bad[i]);
+}
+
+Test(model, outcomes_are_said_once)
+{
+    expect_problem(OUTCOMES("\"failure\":[\"500..599\"],\"timeout\":[\"504\"]"),
+                   "c.json:1:90: upstreams[0].outcomes.timeout[0]: '504' is in another list too, "
+                   "allowed is one of them");
+    expect_problem(OUTCOMES("\"rpc_failure\":[\"-9..-1\"],\"rpc_ignored\":[\"-3\"]"),
+                   "c.json:1:96: upstreams[0].outcomes.rpc_ignored[0]: '-3' is in another list "
+                   "too, allowed is one of them");
+}
+
 Test(model, all_problems_at_once)
 {
     const char text[] = "{\"upstreams\":[{\"name\":\"A\",\"url\":\"ftp://x\"},7],\n"
