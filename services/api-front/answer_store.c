@@ -124,6 +124,7 @@ static bool make_room(struct answer_store *store, size_t bytes)
     if (bytes > store->max_bytes)
         return false;
     while (store->bytes > store->max_bytes - bytes && store->oldest != NULL) {
+        ASSERT(store->oldest->older == NULL);
         remove_entry(store, store->oldest);
         store->evictions++;
     }

@@ -112,7 +112,7 @@ void answer_tap_piece(struct answer_tap *tap, const struct upstream_answer *answ
     if (!tap->begun || answer->body_bytes != tap->seen + len) // of another answer than before
         begin(tap, answer);
     tap->seen += len;
-    if (!tap->keeps && !tap->judges)
+    if ((!tap->keeps && !tap->judges) || len == 0)
         return;
     uint64_t stated = answer->framing == ANSWER_BY_LENGTH ? answer->length : UINT64_MAX;
     if (tap->len + len > tap->cap && !grow(tap, tap->len + len, stated))
