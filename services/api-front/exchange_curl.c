@@ -351,6 +351,9 @@ static void set_limits(struct curl_exchange *c)
     bool kept = config->keepalive_connections > 0;
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->error);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)(half < PIECE_MAX ? half : PIECE_MAX));
+    // Allocated for each call, also for one without a body: the default of 64 KiB would have the
+    // heap grow and shrink all the time.
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)PIECE_MAX);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(config->keepalive_idle_ms / 1000 + 1));
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)(c->x->retried || !kept));
@@ -393,7 +396,7 @@ static int set_up(struct curl_exchange *c)
 
 static void free_call(struct curl_exchange *c)
 {
-    curl_easy_cleanup(c->call.easy);
+    curl_loop_put_easy(c->x->pool->curl, c->call.easy);
     curl_slist_free_all(c->headers);
     curl_slist_free_all(c->connect_to);
     free(c);
@@ -416,7 +419,7 @@ static int open_curl(struct exchange *x)
     }
     c->x = x;
     c->call = (struct curl_call){.on_done = on_done, .on_moved = on_moved};
-    c->call.easy = curl_easy_init();
+    c->call.easy = curl_loop_get_easy(x->pool->curl);
     int r = c->call.easy == NULL ? -ENOMEM : set_up(c);
     r = r < 0 ? r : curl_loop_add(x->pool->curl, &c->call);
     if (r < 0) {

@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 
+#define EASY_KEPT_MAX 32
+
 struct watch { // a socket of libcurl's
     uv_poll_t poll;
     curl_socket_t fd;
@@ -16,7 +18,9 @@ struct curl_loop {
     CURLM *multi;
     uv_timer_t timer;
     struct curl_call *calls;
-    struct curl_call *moved; // to be told so
+    struct curl_call *moved;   // to be told so
+    CURL *easy[EASY_KEPT_MAX]; // in no call
+    unsigned n_easy;
     bool closing;
 };
 
@@ -184,10 +188,29 @@ void curl_loop_destroy(struct curl_loop **loop_p)
         return;
     while (loop->calls != NULL)
         end_call(loop->calls, CURLE_ABORTED_BY_CALLBACK);
+    while (loop->n_easy > 0)
+        curl_easy_cleanup(loop->easy[--loop->n_easy]);
     loop->closing = true; // libcurl still sets its timer while it cleans up
     curl_multi_cleanup(loop->multi);
     uv_close((uv_handle_t *)&loop->timer, free_loop);
     curl_global_cleanup();
+}
+
+CURL *curl_loop_get_easy(struct curl_loop *loop)
+{
+    return loop->n_easy > 0 ? loop->easy[--loop->n_easy] : curl_easy_init();
+}
+
+void curl_loop_put_easy(struct curl_loop *loop, CURL *easy)
+{
+    if (easy == NULL)
+        return;
+    if (loop->n_easy == EASY_KEPT_MAX) {
+        curl_easy_cleanup(easy);
+        return;
+    }
+    curl_easy_reset(easy);
+    loop->easy[loop->n_easy++] = easy;
 }
 
 void curl_loop_keep(struct curl_loop *loop, unsigned connections)

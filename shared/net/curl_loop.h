@@ -33,6 +33,12 @@ void curl_loop_destroy(struct curl_loop **loop);
 // So many connections are kept at most, those in use among them (0: no bound).
 void curl_loop_keep(struct curl_loop *loop, unsigned connections);
 
+// A handle without any option, a used one if there is one: it still has its buffers and its TLS
+// sessions. NULL: no memory.
+CURL *curl_loop_get_easy(struct curl_loop *loop);
+// Takes one back that is in no call; NULL: nothing happens.
+void curl_loop_put_easy(struct curl_loop *loop, CURL *easy);
+
 // Begins a call, later in the loop: no callback comes before this returns. 0 or -ENOMEM.
 int curl_loop_add(struct curl_loop *loop, struct curl_call *call);
 // Gives a call up without a word; not from within a callback of libcurl's. One that is in no loop

@@ -170,8 +170,10 @@ def test_a_client_certificate(authority):
     own = authority.issue("gateway")
     with Upstream(tls=context) as upstream:
         with start_with(upstream, authority.ca_file) as front:
-            assert front.get("/a").json()["code"] == "upstream_tls_failed"
-            assert front.request("POST", "/a", body=b"x").json()["code"] == "upstream_tls_failed"
+            # With TLS 1.3 the refusal comes after the handshake, and a reset may overtake it.
+            codes = {front.request(method, "/a", body=b"x").json()["code"] for method in ("GET", "POST") for _ in range(10)}
+            assert "upstream_tls_failed" in codes and codes <= {"upstream_tls_failed", "upstream_bad_answer"}
+            assert upstream.requests == []
         tls = {"ca_file": authority.ca_file, "certificate": own.certificate, "key": own.key}
         with Suite(processes=("api-front",), config=upstream.model(tls=tls), env=QUIET) as front:
             assert front.get("/a").body == b"ok"
