@@ -60,6 +60,12 @@ int lease_desk_ask(struct lease_desk *desk, const struct lease_wish *wishes, siz
 // Tokens of an answer that were not spent after all.
 void lease_desk_return(struct lease_desk *desk, const struct lease_key *key, uint64_t lease,
                        uint32_t tokens);
+// Keys begin anew, in the store and here. It calls back with how
+// many did: all, unless the store went away on the way. -ENOTCONN: it is away, nothing is changed;
+// -EINVAL: too many, or a policy that is not in force; -ENOMEM.
+typedef void lease_desk_forgotten_fn(void *arg, size_t n);
+int lease_desk_forget(struct lease_desk *desk, const struct lease_key *keys, size_t n,
+                      lease_desk_forgotten_fn *fn, void *arg);
 // The link came up: what could not be returned before is returned now.
 void lease_desk_link_up(struct lease_desk *desk);
 // Ends leases whose time is over and returns what is left. To be called each LEASE_DESK_TICK_MS.

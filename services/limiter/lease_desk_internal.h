@@ -56,6 +56,8 @@ void stock_collect_ended(struct lease_desk *desk, struct lease_cell *cell, uint6
 // Back into the cell when the lease still lies there, else back to the store.
 void stock_give_back(struct lease_desk *desk, const struct lease_key *key, uint64_t lease,
                      uint32_t tokens);
+// What lies here of a key that the store has forgotten goes, refusals included.
+void stock_forget(struct lease_desk *desk, const struct lease_key *key);
 void stock_return(struct lease_desk *desk, const struct lease_key *key, uint64_t lease,
                   uint32_t tokens);
 

@@ -44,17 +44,22 @@ static void put_lease(struct run *run, int *at, uint64_t lease)
     run->argv[run->argc++] = to;
 }
 
+static void put_keys(const struct lease_order *order, char keys[2][KEY_MAX], const char **argv)
+{
+    for (int i = 0; i < 2; i++) {
+        // The braces are Redis Cluster's hash tag: both keys lie in one slot.
+        (void)snprintf(keys[i], KEY_MAX, "%s{%s:%" PRIu64 ":%016" PRIx64 "%016" PRIx64 "}:%s",
+                       order->prefix, order->policy, (uint64_t)(order->window_ns / NS_PER_MS),
+                       order->key_id[0], order->key_id[1], i == 0 ? "ends" : "leases");
+        argv[i] = keys[i];
+    }
+}
+
 static void put_arguments(struct run *run, const struct lease_order *order)
 {
     int at = 0;
-    run->argc = 3;
-    for (int i = 0; i < 2; i++) {
-        // The braces are Redis Cluster's hash tag: both keys lie in one slot.
-        (void)snprintf(run->keys[i], KEY_MAX, "%s{%s:%" PRIu64 ":%016" PRIx64 "%016" PRIx64 "}:%s",
-                       order->prefix, order->policy, (uint64_t)(order->window_ns / NS_PER_MS),
-                       order->key_id[0], order->key_id[1], i == 0 ? "ends" : "leases");
-        run->argv[run->argc++] = run->keys[i];
-    }
+    put_keys(order, run->keys, &run->argv[3]);
+    run->argc = 5;
     put_number(run, &at, order->limit);
     put_number(run, &at, order->window_ns / NS_PER_US);
     put_number(run, &at, order->life_ns / NS_PER_US);
@@ -152,6 +157,43 @@ int lease_order_send(struct redis_link *link, const struct lease_order *order, l
     int r = send_run(run);
     if (r < 0) {
         free(run);
+    }
+    return r;
+}
+
+// ---- the end of a key -----------------------------------------------------------------------
+
+struct forgetting {
+    struct redis_link *link;
+    lease_forgotten_fn *fn;
+    void *arg;
+};
+
+static void on_forgotten(void *arg, const redisReply *reply)
+{
+    struct forgetting *forgetting = arg;
+    bool forgotten = reply && reply->type == REDIS_REPLY_INTEGER;
+    if (reply && reply->type == REDIS_REPLY_ERROR) {
+        redis_link_fail(forgetting->link, reply->str); // a replica, for instance
+    }
+    forgetting->fn(forgetting->arg, forgotten);
+    free(forgetting);
+}
+
+int lease_order_forget(struct redis_link *link, const struct lease_order *order,
+                       lease_forgotten_fn *fn, void *arg)
+{
+    struct forgetting *forgetting = malloc(sizeof(*forgetting));
+    char keys[2][KEY_MAX];
+    const char *argv[] = {"DEL", NULL, NULL};
+    if (!forgetting) {
+        return -ENOMEM;
+    }
+    *forgetting = (struct forgetting){.link = link, .fn = fn, .arg = arg};
+    put_keys(order, keys, &argv[1]);
+    int r = redis_link_send(link, 3, argv, on_forgotten, forgetting);
+    if (r < 0) {
+        free(forgetting);
     }
     return r;
 }

@@ -1,5 +1,5 @@
 // One run of the lease script: its arguments, EVALSHA and, when the server has forgotten the
-// script, EVAL, and what it answered. Thread: the loop's.
+// script, EVAL, and what it answered; and a key's end. Thread: the loop's.
 #ifndef VALVECHAIN_LIMITER_LEASE_ORDER_H
 #define VALVECHAIN_LIMITER_LEASE_ORDER_H
 
@@ -35,5 +35,11 @@ typedef void lease_order_fn(void *arg, const struct lease_word_of_store *word);
 // Once, from the loop. -ENOTCONN, -ENOMEM: nothing was sent, `fn` is not called.
 int lease_order_send(struct redis_link *link, const struct lease_order *order, lease_order_fn *fn,
                      void *arg);
+
+// The store forgets all of the order's key (prefix, policy, key_id and window_ns are looked at), so
+// that it begins anew. False: it did not answer, or with an error; maybe it did forget.
+typedef void lease_forgotten_fn(void *arg, bool forgotten);
+int lease_order_forget(struct redis_link *link, const struct lease_order *order,
+                       lease_forgotten_fn *fn, void *arg);
 
 #endif

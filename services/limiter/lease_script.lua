@@ -6,7 +6,12 @@
 -- every later grant of that window was held against. What is returned was never spent; the rest of
 -- the lease keeps its end. Time is this server's TIME alone, in microseconds.
 --
--- KEYS[1] sorted set: lease -> until when it counts    KEYS[2] hash: lease -> tokens, `sum`
+-- Of a key with very many leases, those that are over for a life become one record for each 512th of
+-- the window. It counts until the last of them would have, so the bound stays; what comes back of
+-- one of them afterwards is not taken off any more.
+--
+-- KEYS[1] sorted set: lease, or 'm' and an end -> until when it counts
+-- KEYS[2] hash: the same -> tokens, `sum`, `upto` (ends up to which leases have been gathered)
 -- ARGV: limit, window, life, need (tokens asked for by requests that wait), least (the smallest of
 --   these requests), want (need, and what is likely to be asked for next; 0: only return), not_after
 --   (0, or when the asker will have given up: then nothing is granted), new lease,
@@ -69,6 +74,23 @@ if want > 0 and free >= least and (not_after == 0 or now <= not_after) then
         redis.call('PEXPIRE', key, text(math.ceil((life + window) / 1000) + 1000))
     end
 end
+local many, grain = 1024, math.ceil(window / 512) -- LEASE_GRAINS_A_WINDOW
+if want > 0 and redis.call('ZCARD', ends) > many then
+    local upto = redis.call('HGET', leases, 'upto') or '-1'
+    local over = redis.call('ZRANGEBYSCORE', ends, '(' .. upto, text(now + window - life), 'WITHSCORES',
+                            'LIMIT', 0, 64)
+    for i = 1, #over, 2 do
+        if string.sub(over[i], 1, 1) ~= 'm' then
+            local last = text(math.ceil(over[i + 1] / grain) * grain)
+            redis.call('HINCRBY', leases, 'm' .. last, redis.call('HGET', leases, over[i]) or 0)
+            redis.call('ZADD', ends, last, 'm' .. last)
+            redis.call('HDEL', leases, over[i])
+            redis.call('ZREM', ends, over[i])
+        end
+        upto = over[i + 1]
+    end
+    redis.call('HSET', leases, 'upto', upto)
+end
 if sum ~= before then
     redis.call('HSET', leases, 'sum', text(sum))
 end
@@ -95,7 +117,7 @@ if want > 0 and (granted < need or free < least) then
     if missing > 0 then
         fits = window -- more than the limit is asked for: never
     end
-    ask_again = math.min(fits, math.ceil(window / 32))
+    ask_again = math.min(fits, math.ceil(window / 32), 60000000) -- it may have been reset
     local live = redis.call('ZRANGEBYSCORE', ends, '(' .. text(now + window), '+inf', 'WITHSCORES',
                             'LIMIT', 0, 1)
     if #live > 0 then -- until it ends; a quarter of a life for the return's way

@@ -2,14 +2,17 @@
 
 #include "base/clock.h"
 #include "limit/lease.h"
+#include "limit/policy_set.h"
 
 #define GROWTH      4
-#define DRIFT_SHARE 512       // 1/1000 for two clocks slewed by 500 ppm, and some
+#define DRIFT_SHARE 512 // 1/1000 for two clocks slewed by 500 ppm, and some
+#define LONGEST_NS  (LIMIT_WINDOW_MAX_NS / LEASE_LIVES_A_WINDOW)
 #define FASTEST_NS  NS_PER_MS // a shorter time tells nothing of a rate
 
 uint64_t lease_life_ns(uint64_t window_ns)
 {
-    return window_ns / LEASE_LIVES_A_WINDOW;
+    uint64_t life_ns = window_ns / LEASE_LIVES_A_WINDOW;
+    return life_ns < LONGEST_NS ? life_ns : LONGEST_NS;
 }
 
 uint64_t lease_end_ns(uint64_t sent_ns, uint64_t life_ns)

@@ -15,7 +15,8 @@ struct lease_history {   // of one key, by its last grant
     uint64_t unspent;    // of all its leases, now
 };
 
-// A lease may live 1/200 of its window: so long its tokens count in addition to the window.
+// A lease may live 1/200 of its window, so long its tokens count in addition to the window, and
+// that of a day (7 minutes) at most: so long others may have to wait for what nobody spends.
 uint64_t lease_life_ns(uint64_t window_ns);
 // The end of a lease by our clock, which may run 1/1000 slower than the store's. `sent_ns`: before
 // the store's clock was read.

@@ -209,6 +209,24 @@ void stock_give_back(struct lease_desk *desk, const struct lease_key *key, uint6
     stock_return(desk, key, lease, tokens);
 }
 
+void stock_forget(struct lease_desk *desk, const struct lease_key *key)
+{
+    struct lease_cell *cell =
+        desk->options.is_owner
+            ? lease_find(&desk->options.cells, lease_print(key->hash, key->identity))
+            : NULL;
+    if (!cell) {
+        return;
+    }
+    for (uint32_t slot = 0; slot < LEASE_SLOTS; slot++) {
+        (void)lease_collect(&desk->options.cells, cell, slot);
+    }
+    atomic_store(&cell->refused_until_ns, 0);
+    atomic_store(&cell->fits_at_ns, 0);
+    atomic_store(&cell->asked_until_ns, 0);
+    atomic_store(&cell->left, 0);
+}
+
 void lease_desk_tick(struct lease_desk *desk)
 {
     uint64_t now_ns = clock_mono_ns();

@@ -297,6 +297,7 @@ static int limiter_setup(struct service *service, void **ret_state)
                                operate_networks(limiter->operate));
     limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
     limiter_check_set_desk(limiter->check, leases_desk(limiter->leases));
+    operate_set_desk(limiter->operate, leases_desk(limiter->leases));
     uv_timer_init(service->loop, &limiter->sweep);
     uv_timer_init(service->loop, &limiter->fill);
     limiter->sweep.data = limiter->fill.data = limiter;

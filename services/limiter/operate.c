@@ -31,6 +31,7 @@ struct operate {
     metric_id changes[CHANGES];
     struct operator_view now; // in force
     struct operator_book next;
+    struct lease_desk *desk; // NULL: no store
 };
 
 // ---- what every change has ------------------------------------------------------------------
@@ -66,15 +67,12 @@ static int check_author(struct operate *operate, const char *who, const char *wh
     return 0;
 }
 
-// The record of the change, and the answer.
-static int done(struct operate *operate, enum change change, const char *what, const char *who,
-                const char *why, struct strbuf *reply)
+static void record(struct operate *operate, enum change change, const char *what, const char *who,
+                   const char *why)
 {
     Valvechain__V1__SecurityEvent event = VALVECHAIN__V1__SECURITY_EVENT__INIT;
-    Valvechain__V1__LimitChangeDone answer = VALVECHAIN__V1__LIMIT_CHANGE_DONE__INIT;
     Valvechain__V1__Origin origin;
     char detail[2 * WHAT_MAX], kind[] = "admin";
-    uint8_t packed[2 * WHAT_MAX];
 
     (void)snprintf(detail, sizeof(detail), "%s, by %s: %s", what, who, why);
     log_warn("limit.changed", "an operator changed a limit", LSTR("change", change_names[change]),
@@ -85,6 +83,16 @@ static int done(struct operate *operate, enum change change, const char *what, c
     event.kind = kind;
     event.detail = detail;
     (void)bus_publish(operate->service->bus, "security.admin", &event.base); // the log has it
+}
+
+// The record of the change, and the answer.
+static int done(struct operate *operate, enum change change, const char *what, const char *who,
+                const char *why, struct strbuf *reply)
+{
+    Valvechain__V1__LimitChangeDone answer = VALVECHAIN__V1__LIMIT_CHANGE_DONE__INIT;
+    uint8_t packed[2 * WHAT_MAX];
+
+    record(operate, change, what, who, why);
     answer.done = (char *)(uintptr_t)what;
     strbuf_append(reply, packed, valvechain__v1__limit_change_done__pack(&answer, packed));
     return 0;
@@ -163,46 +171,125 @@ static void ending_due(uv_timer_t *timer)
 
 // ---- limit.reset, limit.set -----------------------------------------------------------------
 
-static int reset_all(struct operate *operate, const Valvechain__V1__LimitChange *change,
-                     const struct limit_key *key, unsigned *ret_n)
+struct reset { // of one key, in one policy or in all that count by it
+    struct operate *operate;
+    struct bus_call *call; // while the store is asked
+    struct limit_key key;
+    size_t n_leased; // policies whose counts lie in the store
+    char policy[LIMIT_NAME_MAX], who[OPERATOR_TEXT_MAX], why[OPERATOR_TEXT_MAX];
+};
+
+static const struct limit_policy *next_policy(const struct reset *reset, uint32_t *index)
 {
     const struct limit_policy *policy;
 
-    for (uint32_t i = 0; (policy = limit_policy_at(operate->view, i)); i++) {
-        int error;
+    for (; (policy = limit_policy_at(reset->operate->view, *index)); ++*index)
+        if ((!reset->policy[0] || strcmp(reset->policy, policy->name) == 0) &&
+            limit_key_fits(&reset->key, policy))
+            return policy;
+    return NULL;
+}
 
-        if ((change->policy[0] && strcmp(change->policy, policy->name) != 0) ||
-            !limit_key_fits(key, policy))
-            continue;
-        error = key_state_reset(operate->view, i, key);
-        if (error < 0)
-            return refuse(operate, "%s: %s", policy->name,
-                          error == -EBUSY ? "the key shares its cell with others (the table is "
-                                            "full), so it cannot begin anew by itself"
-                                          : strerror(-error));
-        ++*ret_n;
+// The counts of this segment. Fills in what was done, or why not all of it was.
+static int reset_here(const struct reset *reset, char ret_what[WHAT_MAX])
+{
+    const struct limit_policy *policy;
+    unsigned n = 0;
+
+    for (uint32_t i = 0; (policy = next_policy(reset, &i)); i++, n++) {
+        int error = key_state_reset(reset->operate->view, i, &reset->key);
+
+        if (error < 0) {
+            (void)snprintf(ret_what, WHAT_MAX, "%s: %s", policy->name,
+                           error == -EBUSY ? "the key shares its cell with others (the table is "
+                                             "full), so it cannot begin anew by itself"
+                                           : strerror(-error));
+            return error;
+        }
     }
+    (void)snprintf(ret_what, WHAT_MAX, "the key begins anew in %u %s%s", n,
+                   n == 1 ? "policy" : "policies", reset->n_leased > 0 ? ", in Redis, too" : "");
     return 0;
+}
+
+static void store_forgot(void *arg, size_t n)
+{
+    struct reset *reset = arg;
+    struct operate *operate = reset->operate;
+    Valvechain__V1__LimitChangeDone answer = VALVECHAIN__V1__LIMIT_CHANGE_DONE__INIT;
+    char what[WHAT_MAX] = "Redis went away on the way: the key has begun anew in some of its "
+                          "distributed policies, or in none; try again";
+
+    if (n == reset->n_leased && reset_here(reset, what) == 0) {
+        record(operate, CHANGE_RESET, what, reset->who, reset->why);
+        answer.done = what;
+        bus_call_answer(&reset->call, &answer.base);
+    } else {
+        log_warn("limit.reset_failed", "a key has not begun anew everywhere", LSTR("what", what),
+                 LSTR("who", reset->who));
+        metric_add(operate->service->metrics, operate->changes[CHANGE_REFUSED], 1);
+        bus_call_refuse(&reset->call, what);
+    }
+    free(reset);
+}
+
+// The store first: when it is away, nothing is changed.
+static int reset_in_store(const struct reset *reset, const struct lease_key *keys)
+{
+    struct operate *operate = reset->operate;
+    struct reset *later = malloc(sizeof(*later));
+    int error = -ENOMEM;
+
+    if (later) {
+        *later = *reset;
+        later->call = bus_call_keep(operate->service->bus);
+    }
+    if (later && later->call)
+        error = lease_desk_forget(operate->desk, keys, reset->n_leased, store_forgot, later);
+    if (error == 0)
+        return 0;
+    if (later && later->call)
+        bus_call_refuse(&later->call, error == -ENOTCONN
+                                          ? "Redis is away, so a distributed policy cannot begin "
+                                            "anew: nothing was changed"
+                                          : strerror(-error));
+    free(later);
+    metric_add(operate->service->metrics, operate->changes[CHANGE_REFUSED], 1);
+    return error;
 }
 
 static int reset(struct operate *operate, const Valvechain__V1__LimitChange *change,
                  const struct limit_key *key, struct strbuf *reply)
 {
+    struct reset reset = {.operate = operate, .key = *key};
+    struct lease_key keys[LIMIT_POLICIES_MAX];
+    const struct limit_policy *policy;
     char what[WHAT_MAX];
-    unsigned n = 0;
-    uint32_t policy;
-    int error = change->policy[0] ? find_policy(operate, change->policy, &policy) : 0;
+    uint32_t index, n = 0;
+    int error = change->policy[0] ? find_policy(operate, change->policy, &index) : 0;
 
-    if (!error)
-        error = reset_all(operate, change, key, &n);
     if (error < 0)
         return error;
+    (void)snprintf(reset.policy, sizeof(reset.policy), "%s", change->policy);
+    (void)snprintf(reset.who, sizeof(reset.who), "%s", change->who);
+    (void)snprintf(reset.why, sizeof(reset.why), "%s", change->why);
+    for (uint32_t i = 0; (policy = next_policy(&reset, &i)); i++, n++) {
+        struct key_names names;
+
+        if (!operate->desk || policy->scope != POLICY_DISTRIBUTED)
+            continue;
+        key_state_names(operate->view, i, key, &names);
+        keys[reset.n_leased++] = (struct lease_key){
+            .identity = names.identity, .hash = names.hash, .id = {names.id[0], names.id[1]}};
+    }
     if (n == 0)
         return refuse(operate, "%s by such a key",
                       change->policy[0] ? "this policy does not count" : "no policy counts");
-    (void)snprintf(what, sizeof(what), "the key begins anew in %u %s", n,
-                   n == 1 ? "policy" : "policies");
-    return done(operate, CHANGE_RESET, what, change->who, change->why, reply);
+    if (reset.n_leased > 0)
+        return reset_in_store(&reset, keys);
+    error = reset_here(&reset, what);
+    return error < 0 ? refuse(operate, "%s", what)
+                     : done(operate, CHANGE_RESET, what, change->who, change->why, reply);
 }
 
 static int make_override(struct operate *operate, const Valvechain__V1__LimitChange *change,
@@ -449,6 +536,11 @@ void operate_add_overrides(struct operate *operate, struct limit_policy_set *set
                      "counts less far or by something else, or the configuration file has too "
                      "many of them",
                      LSTR("policy", book->overrides[i].policy));
+}
+
+void operate_set_desk(struct operate *operate, struct lease_desk *desk)
+{
+    operate->desk = desk;
 }
 
 struct operator_view *operate_networks(struct operate *operate)

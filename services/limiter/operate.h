@@ -5,6 +5,7 @@
 #ifndef VALVECHAIN_LIMITER_OPERATE_H
 #define VALVECHAIN_LIMITER_OPERATE_H
 
+#include "lease_desk.h"
 #include "limit/limit.h"
 #include "limit/operator.h"
 #include "service/service.h"
@@ -17,6 +18,8 @@ int operate_create(struct service *service, struct limit_view *view,
 // Its topics are then refused; freed when the loop has turned.
 void operate_destroy(struct operate **operate);
 
+// Resets of distributed policies reach the store by it. NULL: there is none.
+void operate_set_desk(struct operate *operate, struct lease_desk *desk);
 // Adds the limits of single keys that operators gave, in place of the set's own for the same key.
 // What a policy of the set no longer can count, or has no policy any more, is left out (and
 // logged).

@@ -279,8 +279,8 @@ static void check_window(struct reader *reader, const struct json_path *path,
         reader_complain(reader, &at,
                         "'%" PRIu64 "' is out of range, allowed 1000 to %" PRIu64
                         " ms with scope local (its counts do not outlive a restart of the "
-                        "machine), up to 31622400000 with scope distributed",
-                        policy->window_ms, CONFIG_DAY_MS);
+                        "machine), up to %" PRIu64 " with scope distributed",
+                        policy->window_ms, CONFIG_DAY_MS, CONFIG_WINDOW_MS_MAX);
 }
 
 static uint64_t most_of(const struct config_policy *policy)
@@ -308,9 +308,7 @@ static void check_counts(struct reader *reader, const struct json_path *limit_pa
                         "'%" PRIu64 "' is above what a %s counts%s, allowed 0 to %" PRIu64 "%s",
                         limit, algorithm_names[policy->algorithm],
                         policy->algorithm == POLICY_GCRA ? " in this window" : "", most,
-                        policy->algorithm == POLICY_SLIDING_WINDOW
-                            ? "; gcra and fixed_window count further"
-                            : "");
+                        policy->algorithm == POLICY_SLIDING_WINDOW ? "; gcra counts further" : "");
     else if (limit != 0 && policy->cost > at_once)
         reader_complain(reader, limit_path,
                         "'%" PRIu64 "' is below the cost of one request (%" PRIu32
@@ -406,6 +404,11 @@ void reader_check_policy(struct reader *reader, const struct json_path *path, js
     const struct json_path failure = {.parent = path, .key = "on_store_failure", .at_key = true};
     if (policy->scope == POLICY_LOCAL && json_object_get(json, "on_store_failure"))
         reader_complain(reader, &failure, "only a policy of scope distributed has a store");
+    const struct json_path scope = {.parent = path, .key = "scope"};
+    if (policy->scope == POLICY_DISTRIBUTED && policy->algorithm != POLICY_SLIDING_WINDOW)
+        reader_complain(reader, &scope,
+                        "only the algorithm sliding_window is distributed, this is %s",
+                        algorithm_names[policy->algorithm]);
     const struct json_path keep = {.parent = path, .key = "keep_cost_header", .at_key = true};
     if (!policy->cost_header && json_object_get(json, "keep_cost_header"))
         reader_complain(reader, &keep, "there is no 'cost_header' to keep");

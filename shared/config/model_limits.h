@@ -15,11 +15,12 @@
 #define CONFIG_OVERRIDES_MAX   256        // of all policies together: limit_compile looks at that
 #define CONFIG_UNSET           UINT64_MAX // a number that the file does not set
 // The largest limits, by algorithm; limit/policy.c asserts that cells count that far.
-#define CONFIG_SLIDING_WINDOW_MAX 65535
+#define CONFIG_SLIDING_WINDOW_MAX 16777215
 #define CONFIG_FIXED_WINDOW_MAX   16777215
 #define CONFIG_GCRA_MAX_PER_MS    10000
 #define CONFIG_CONCURRENCY_MAX    65535
-#define CONFIG_DAY_MS             UINT64_C(86400000) // longest window of a local policy
+#define CONFIG_DAY_MS             UINT64_C(86400000)    // longest window of a local policy
+#define CONFIG_WINDOW_MS_MAX      UINT64_C(31622400000) // and of a distributed one
 
 // In the order of the choices of config_fields.def.
 enum policy_algorithm {

@@ -94,6 +94,17 @@ int key_state_reset(struct limit_view *view, uint32_t policy, const struct limit
     return 0;
 }
 
+void key_state_names(const struct limit_view *view, uint32_t policy, const struct limit_key *key,
+                     struct key_names *ret_names)
+{
+    const struct limit_policy *of = &view->book.policies[policy];
+    struct limit_facts facts;
+    limit_key_facts(key, &facts);
+    ret_names->identity = of->identity;
+    ret_names->hash = key_hash(view->hash_key, &facts, key->parts, of);
+    key_id(&facts, key->parts, of, ret_names->id);
+}
+
 uint64_t key_state_limit_max(const struct limit_policy *policy)
 {
     uint64_t most = 0;

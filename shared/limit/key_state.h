@@ -18,6 +18,12 @@ int key_state_read(struct limit_view *view, uint32_t policy, const struct limit_
 // Forgets the key's counts and ends its holds. A decision under way may still count there.
 // -EBUSY: it shares its cell with others, nothing is changed; -EROFS: the view has no slot.
 int key_state_reset(struct limit_view *view, uint32_t policy, const struct limit_key *key);
+// What a distributed policy's leases of the key go by (limit_lease.h).
+struct key_names {
+    uint64_t identity, hash, id[2];
+};
+void key_state_names(const struct limit_view *view, uint32_t policy, const struct limit_key *key,
+                     struct key_names *ret_names);
 // The largest limit that an override of this policy may have.
 uint64_t key_state_limit_max(const struct limit_policy *policy);
 

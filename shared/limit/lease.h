@@ -25,7 +25,10 @@
 #define LEASE_SLOTS   2 // of a cell: one is spent while the next is already here
 // A lease may live so much of its window: it counts for that long in addition to the window.
 #define LEASE_LIVES_A_WINDOW 200
-#define LEASE_TOKENS_MAX     ((UINT64_C(1) << 24) - 1)
+// Of a key with very many, the store lets those that are over count until the end of so short a
+// part of the window.
+#define LEASE_GRAINS_A_WINDOW 512
+#define LEASE_TOKENS_MAX      ((UINT64_C(1) << 24) - 1)
 
 struct lease {
     _Atomic uint64_t word, end_ns;

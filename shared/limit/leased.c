@@ -154,7 +154,9 @@ void leased_fill_charge(const struct decision *decision, const struct trial *tri
         .limit = trial->limit,
         .remaining = trial->denied || leased->left < trial->cost ? 0 : leased->left,
         // What others spent, and when it ages out, is not known here; ours has by then.
-        .reset_ns = trial->denied ? fits_ns : window_ns + window_ns / LEASE_LIVES_A_WINDOW,
+        .reset_ns = trial->denied ? fits_ns
+                                  : window_ns + window_ns / LEASE_LIVES_A_WINDOW +
+                                        window_ns / LEASE_GRAINS_A_WINDOW,
         .identity = policy_of(decision, trial)->identity,
         .hash = trial->hash,
         .leased = true,

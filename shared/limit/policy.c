@@ -30,6 +30,9 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
 _Static_assert(CONFIG_SLIDING_WINDOW_MAX == WINDOW_LIMIT_MAX, "sliding_window");
 _Static_assert(CONFIG_FIXED_WINDOW_MAX == FIXED_LIMIT_MAX, "fixed_window");
 _Static_assert(CONFIG_CONCURRENCY_MAX == HOLD_LIMIT_MAX, "concurrency");
+_Static_assert(CONFIG_DAY_MS *NS_PER_MS == LIMIT_WINDOW_MAX_NS &&
+                   CONFIG_WINDOW_MS_MAX * NS_PER_MS == LIMIT_WINDOW_STORE_NS,
+               "windows");
 _Static_assert(CONFIG_HOSTS_MAX <= LIMIT_HOSTS_MAX && CONFIG_HEADERS_MAX <= LIMIT_HEADERS_MAX &&
                    CONFIG_KEY_HEADERS_MAX <= LIMIT_KEY_HEADERS_MAX,
                "what a policy has room for");
@@ -122,7 +125,9 @@ bool policy_is_sound(const struct limit_policy *policy)
         return false;
     }
     bool has_window = policy->algorithm != LIMIT_CONCURRENCY;
-    if ((policy->window_ns == 0 && has_window) || policy->window_ns > LIMIT_WINDOW_MAX_NS ||
+    uint64_t window_max_ns =
+        policy->scope == POLICY_DISTRIBUTED ? LIMIT_WINDOW_STORE_NS : LIMIT_WINDOW_MAX_NS;
+    if ((policy->window_ns == 0 && has_window) || policy->window_ns > window_max_ns ||
         policy->ipv6_prefix_bits > 128 || policy->mode > LIMIT_SHADOW) {
         return false;
     }
@@ -131,7 +136,7 @@ bool policy_is_sound(const struct limit_policy *policy)
         return policy->limit <= RING_LIMIT_MAX && policy->count_bits == 0;
     case LIMIT_SLIDING_WINDOW:
         return policy->limit <= WINDOW_LIMIT_MAX &&
-               policy->count_bits >= window_count_bits(policy->limit) && policy->count_bits <= 16 &&
+               policy->count_bits >= window_count_bits(policy->limit) && policy->count_bits <= 24 &&
                window_count_bits((UINT64_C(1) << policy->count_bits) - 1) == policy->count_bits;
     case LIMIT_GCRA:
         return gcra_is_sound(policy->limit, policy->burst, policy->window_ns);

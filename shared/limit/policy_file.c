@@ -168,15 +168,11 @@ static void put_counting(const struct config_policy *from, struct limit_policy *
     policy->weight = 3;
 }
 
-// What this version does not do yet, by the words of the file.
-static const char *not_provided(const struct limits_params *params,
-                                const struct config_policy *from)
+// What depends on the parameters.
+static const char *missing_for(const struct limits_params *params, const struct config_policy *from)
 {
     if (from->scope == POLICY_DISTRIBUTED && !params->redis_enabled) {
         return "scope distributed needs Redis: set REDIS_ENABLED=true, or the scope local";
-    }
-    if (from->scope == POLICY_DISTRIBUTED && from->algorithm != POLICY_SLIDING_WINDOW) {
-        return "scope distributed counts by sliding_window only";
     }
     return NULL;
 }
@@ -184,7 +180,7 @@ static const char *not_provided(const struct limits_params *params,
 static int add_policy(const struct limits_params *params, const struct config_policy *from,
                       struct problems *problems, struct limit_policy_set *set)
 {
-    const char *missing = not_provided(params, from);
+    const char *missing = missing_for(params, from);
     if (missing) {
         problems_add(problems, "%s: limits.policies: '%s': %s", from->place, from->name, missing);
         return -EINVAL;

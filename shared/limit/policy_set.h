@@ -26,6 +26,7 @@
 #define LIMIT_HEADERS_MAX     4
 #define LIMIT_HOLD_NS         (UINT64_C(30) * 1000000000) // lease of a place, renewed while it is held
 #define LIMIT_WINDOW_MAX_NS   (UINT64_C(86400) * 1000000000) // the segment does not survive a reboot
+#define LIMIT_WINDOW_STORE_NS (366 * LIMIT_WINDOW_MAX_NS)    // the store of distributed limits does
 
 enum limit_algorithm {        // what each promises stands in the header named
     LIMIT_SLIDING_WINDOW = 1, // window.h

@@ -29,7 +29,8 @@
 // Lanes and tag share a word: at least 4 bits of tag, the rest for as many lanes as go in.
 static const struct layout {
     uint32_t count_bits, lanes;
-} layouts[] = {{8, 7}, {9, 6}, {10, 6}, {11, 5}, {12, 5}, {14, 4}, {15, 4}, {16, 3}};
+} layouts[] = {{8, 7},  {9, 6},  {10, 6}, {11, 5}, {12, 5},
+               {14, 4}, {15, 4}, {16, 3}, {20, 3}, {24, 2}};
 #define N_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
 static uint32_t lanes_of(uint32_t count_bits)

@@ -1,10 +1,11 @@
 // Strict sliding window over one cell: never more than the limit in any trailing window.
 //
-// Time is cut into epochs (sub-buckets), and a cell has a lane for each of the last 18 to 42: the
+// Time is cut into epochs (sub-buckets), and a cell has a lane for each of the last 12 to 42: the
 // smaller the limit, the more lanes go into a word. The window spans all but one of them and the
 // oldest counts in full, so what is summed always covers the whole trailing window. A lane is
 // zeroed before it serves its next epoch: 41 sub-buckets in a window for limits up to 255, 35 up to
-// 1023, 29 up to 4095, 23 up to 32767, 17 up to 65535.
+// 1023, 29 up to 4095, 23 up to 32767, 17 up to 1048575, 11 up to
+// 16777215.
 //
 // To admit: look (check the sum), charge (add by CAS, sum again), then let the table re-read the
 // owner, and only then read the clock: the reading must lie in the charged epoch, and is the
@@ -17,7 +18,7 @@
 
 #include "limit/cell.h"
 
-#define WINDOW_LIMIT_MAX 65535U // what a lane can count
+#define WINDOW_LIMIT_MAX 16777215U // what a lane can count
 
 struct window {
     // Fixed by the policy.
@@ -36,7 +37,7 @@ struct window {
         shift; // where this epoch counts: which lane, its word, and where there
 };
 
-// Bits of a count for a limit, 8 to 16; 0 when the limit is beyond all of them.
+// Bits of a count for a limit, 8 to 24; 0 when the limit is beyond all of them.
 uint32_t window_count_bits(uint64_t limit_max);
 void window_init(struct window *window, uint64_t limit, uint32_t count_bits, uint64_t window_ns);
 static inline bool window_has(const struct window *window, uint64_t now_ns)

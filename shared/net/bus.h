@@ -73,6 +73,7 @@ int bus_serve(struct bus *bus, bus_serve_fn *on_request, void *arg);
 struct bus_call;
 struct bus_call *bus_call_keep(struct bus *bus);
 void bus_call_answer(struct bus_call **call, const ProtobufCMessage *reply);
+void bus_call_refuse(struct bus_call **call, const char *reason); // the same with a Refusal
 // Called by a handler (not of bytes): the message it was given is its own from here on, to be freed
 // with protobuf_c_message_free_unpacked().
 void bus_message_take(struct bus *bus);

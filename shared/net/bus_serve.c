@@ -187,7 +187,8 @@ void bus_message_take(struct bus *bus)
     bus->message_taken = true;
 }
 
-void bus_call_answer(struct bus_call **call_pointer, const ProtobufCMessage *reply)
+static void call_end(struct bus_call **call_pointer, const ProtobufCMessage *reply,
+                     const char *reason)
 {
     struct bus_call *call = *call_pointer;
 
@@ -201,9 +202,19 @@ void bus_call_answer(struct bus_call **call_pointer, const ProtobufCMessage *rep
         if (reply)
             reply_send(&call->serving, call->topic, reply);
         else
-            refuse(&call->serving, "this process could not serve the request");
+            refuse(&call->serving, reason);
     }
     free(call);
+}
+
+void bus_call_answer(struct bus_call **call, const ProtobufCMessage *reply)
+{
+    call_end(call, reply, "this process could not serve the request");
+}
+
+void bus_call_refuse(struct bus_call **call, const char *reason)
+{
+    call_end(call, NULL, reason);
 }
 
 void bus_calls_forget(struct bus *bus)

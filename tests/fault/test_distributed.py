@@ -1,8 +1,10 @@
 """Distributed limits with real Redis: the sum over suites, deaths of everybody, Sentinel."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import distributed  # noqa: E402  (tests/bench/distributed.py)
 from support.ports import reserve_port  # noqa: E402
 from support.redis import HAVE_REDIS, HAVE_SENTINEL, Redis, Sentinel  # noqa: E402
-from support.suite import Load  # noqa: E402
+from support.suite import Load, binary  # noqa: E402
 from support.wait import wait_for  # noqa: E402
 from valvechain_limits import Limits  # noqa: E402
 
@@ -92,6 +94,71 @@ def test_checks_of_programs_wait_for_tokens_each_for_its_own(redis, start):
     refused = ask_other.check(client="203.0.113.1")
     assert not refused["admitted"] and refused["policy"] == "tier-free" and refused["retry_after_ms"] > 0
     assert ask_other.check(client="203.0.113.3")["admitted"], "another key"
+
+
+def year(tmp_path, limit):
+    config = {"limits": {"policies": [{
+        "name": "year", "key": ["client-address"], "limit": limit, "window_ms": 31622400000,
+        "scope": "distributed", "cost": 4000, "replaces": ["tier-free", "global"]}]}}
+    (tmp_path / "valvechain.json").write_text(json.dumps(config))
+    return {"CONFIG_FILE": str(tmp_path / "valvechain.json")}
+
+
+def test_a_year_and_sixteen_million(redis, start, tmp_path):
+    limit = 16777215
+    most = limit // 4000
+    one, other = (start(redis, **year(tmp_path, limit)) for _ in range(2))
+    admitted = 0
+    for suite in (one, other) * 30:
+        admitted += spend(suite, 80)
+    assert most - 8 <= admitted <= most, "a lease may end with too few tokens for one more request"
+    refused = other.get("/x", {"X-Forwarded-For": "203.0.113.1"})
+    assert refused.status == 429 and f"q={limit};w=31622400" in refused.header("RateLimit-Policy")
+    assert 31622400 <= int(refused.header("Retry-After")) <= 31622400 * 1.002 + 500
+    [key] = redis.call("KEYS", "*{year:*:leases")
+    assert admitted * 4000 <= int(redis.call("HGET", key, "sum")) <= limit
+    assert redis.call("PTTL", key) > 31622400000
+    for suite in (one, other):
+        suite["limiter"].kill()
+        suite["limiter"].start()
+        wait_for(lambda suite=suite: is_up(suite), 20, "Redis seen again")
+        admitted += spend(suite, 3)
+    assert admitted <= most, "Redis knows what was admitted"
+
+
+def reset(suite, *key, code=0):
+    env = {name: str(value) for name, value in suite.environment().items()}
+    run = subprocess.run([binary("valvectl"), "limit", "reset", *key, "--reason", "ticket 7"],
+                         capture_output=True, text=True, timeout=20, check=False,
+                         env={**env, "PATH": "/usr/bin"})
+    assert run.returncode == code, (run.stdout, run.stderr)
+    return run.stdout if code == 0 else run.stderr
+
+
+def test_a_reset_key_begins_anew_everywhere(redis, start):
+    one, other = start(redis, TIER_FREE_MAX=5), start(redis, TIER_FREE_MAX=5)
+    assert spend(one, 3) == 3 and spend(other, 9) == 2 and spend(one, 2) == 0
+    assert "begins anew in 5 policies, in Redis, too" in reset(one, "client:203.0.113.1")
+    assert sums(redis) == []
+    assert spend(one, 9) == 5, "at once where it was asked for"
+    [changed] = one["limiter"].events("limit.changed")
+    assert changed["change"] == "reset" and changed["why"] == "ticket 7"
+    assert "in 1 policy" in reset(one, "tier-free", "client:203.0.113.1")
+    wait_for(lambda: spend(other, 1) == 1, 20, "the other machine to have asked again")
+
+
+def test_a_reset_without_redis_is_refused_and_changes_nothing(redis, start):
+    suite = start(redis, TIER_FREE_MAX=5)
+    assert spend(suite, 9) == 5
+    freeze(redis)
+    wait_for(lambda: not is_up(suite), 10, "the outage seen")
+    told = reset(suite, "client:203.0.113.1", code=1)
+    assert "Redis is away" in told and "nothing was changed" in told
+    assert suite["limiter"].events("limit.changed") == []
+    redis.signal(signal.SIGCONT)
+    wait_for(lambda: is_up(suite), 20, "Redis seen again")
+    assert sums(redis) == [5]
+    assert spend(suite, 3) == 0
 
 
 def test_successful_logins_give_their_attempt_back(redis, start, upstream):

@@ -25,17 +25,34 @@ def test_no_window_ever_holds_more_than_the_limit(seed):
     assert granted > 10000 and refusals > 1000 and obeyed > 100, run.stdout
 
 
+def changed(tmp_path, *pairs):
+    with open(SCRIPT, encoding="utf-8") as file:
+        text = file.read()
+    for right, wrong in pairs:
+        assert right in text
+        text = text.replace(right, wrong)
+    (tmp_path / "changed.lua").write_text(text, encoding="utf-8")
+    return str(tmp_path / "changed.lua")
+
+
+FEW = ("local many, grain = 1024,", "local many, grain = 6,")
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_leases_that_are_gathered_count_as_long(tmp_path, seed):
+    run = run_model(changed(tmp_path, FEW), seed)
+    assert run.returncode == 0, run.stderr
+    assert int(re.search(r"(\d+) gathered", run.stdout)[1]) > 20, run.stdout
+
+
 @pytest.mark.parametrize("right, wrong, complaint", [
     ("text(now + life + window), ARGV[8]", "text(now + window), ARGV[8]", "admitted in a window"),
     ("sum = sum - back", "sum = sum - tonumber(ARGV[i + 1])", "the sum says"),
     ("math.max(least, piece) - free", "least - free - 1", "the retry time was not true"),
     ("now <= not_after", "true", "a late ask is granted nothing"),
-], ids=["life-not-counted", "return-not-clamped", "retry-too-early", "late"])
+    ("math.ceil(over[i + 1] / grain) * grain", "math.floor(over[i + 1] / grain - 4) * grain",
+     "admitted in a window"),
+], ids=["life-not-counted", "return-not-clamped", "retry-too-early", "late", "gathered-too-early"])
 def test_the_model_sees_a_script_that_is_wrong(tmp_path, right, wrong, complaint):
-    with open(SCRIPT, encoding="utf-8") as file:
-        text = file.read()
-    assert right in text
-    changed = tmp_path / "wrong.lua"
-    changed.write_text(text.replace(right, wrong), encoding="utf-8")
-    run = run_model(str(changed), 1, 60)
+    run = run_model(changed(tmp_path, (right, wrong), FEW), 1, 60)
     assert run.returncode != 0 and complaint in run.stderr, run

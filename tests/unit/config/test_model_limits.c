@@ -43,7 +43,7 @@ static const char full[] =
     "   \"window_ms\": 60000, \"overrides\": [{\"subject\": \"alice\", \"limit\": 7},\n"
     "    {\"api_key\": \"k\", \"unlimited\": true}, {\"client_address\": \"::1\", \"limit\": "
     "0}]},\n"
-    "  {\"name\": \"year\", \"algorithm\": \"fixed_window\", \"limit\": 5,\n"
+    "  {\"name\": \"year\", \"limit\": 16777215,\n"
     "   \"window_ms\": 31622400000, \"scope\": \"distributed\", \"on_store_failure\": "
     "\"closed\"},\n"
     "  {\"name\": \"slots\", \"algorithm\": \"concurrency\", \"limit\": 5},\n"
@@ -139,8 +139,8 @@ Test(model_limits, each_mistake_is_told_with_what_is_allowed)
          "window_ms: '999' is out of range, allowed 1000 to 31622400000 ms"},
         {"{\"name\": \"p\", \"limit\": 1, \"window_ms\": 86400001}",
          "'86400001' is out of range, allowed 1000 to 86400000 ms with scope local"},
-        {"{\"name\": \"p\", \"limit\": 65536, \"window_ms\": 1000}",
-         "limit: '65536' is above what a sliding_window counts, allowed 0 to 65535; gcra"},
+        {"{\"name\": \"p\", \"limit\": 16777216, \"window_ms\": 1000}",
+         "limit: '16777216' is above what a sliding_window counts, allowed 0 to 16777215; gcra"},
         {"{\"name\": \"p\", \"limit\": 16777216, \"window_ms\": 1000, \"algorithm\": "
          "\"fixed_window\"}",
          "above what a fixed_window counts, allowed 0 to 16777215"},
@@ -162,6 +162,8 @@ Test(model_limits, each_mistake_is_told_with_what_is_allowed)
          "auth, tier-NAME, global, region-NAME"},
         {POLICY(", \"replaces\": [\"\"]"), "replaces[0]: '' is not of the form"},
         {POLICY(", \"burst\": 3"), "only the algorithm gcra has a burst, this is sliding_window"},
+        {POLICY(", \"algorithm\": \"fixed_window\", \"scope\": \"distributed\""),
+         "scope: only the algorithm sliding_window is distributed, this is fixed_window"},
         {POLICY(", \"algorithm\": \"token\""),
          "'token' is none of the choices, allowed sliding_window, fixed_window, gcra, concurrency"},
         {POLICY(", \"algorithm\": \"gcra\", \"limit_max\": 9"),
@@ -198,8 +200,8 @@ Test(model_limits, each_mistake_is_told_with_what_is_allowed)
         {POLICY(", \"overrides\": [{\"subject\": \"a\", \"api_key\": \"b\", \"limit\": 1}]"),
          "needs its key: one of"},
         {POLICY(", \"overrides\": [{\"subject\": \"a\"}]"), "needs either 'limit' or 'unlimited'"},
-        {POLICY(", \"overrides\": [{\"subject\": \"a\", \"limit\": 65536}]"),
-         "overrides[0].limit: '65536' is above"},
+        {POLICY(", \"overrides\": [{\"subject\": \"a\", \"limit\": 16777216}]"),
+         "overrides[0].limit: '16777216' is above"},
         {POLICY(", \"overrides\": [{\"client_address\": \"10.0.0.1:80\", \"limit\": 1}]"),
          "'10.0.0.1:80' is not of the form, allowed an address"},
         {POLICY(", \"overrides\": [{\"subject\": \"a\", \"limit\": 6}, {\"subject\": \"a\", "
@@ -230,13 +232,13 @@ Test(model_limits, all_mistakes_are_told_at_once)
               " \"tiers\": [{\"name\": \"free\", \"limit\": 5}],\n"
               " \"policies\": [\n"
               "  {\"name\": \"a\", \"limit\": 1, \"window_ms\": 5, \"replaces\": [\"b\"]},\n"
-              "  {\"name\": \"b\", \"limit\": 70000, \"window_ms\": 1000,\n"
+              "  {\"name\": \"b\", \"limit\": 70000000, \"window_ms\": 1000,\n"
               "   \"replaces\": [\"a\"]}]}}"),
         -EINVAL);
     static const char *const told[] = {
         "c.json:2:21: limits.tiers[0].name: 'free' is built in; its limit is the parameter TIER_",
         "c.json:4:42: limits.policies[0].window_ms: '5' is out of range",
-        "c.json:5:26: limits.policies[1].limit: '70000' is above",
+        "c.json:5:26: limits.policies[1].limit: '70000000' is above",
         "c.json:4:58: limits.policies[0].replaces[0]: 'b' replaces this policy in turn",
         "c.json:6:17: limits.policies[1].replaces[0]: 'a' replaces this policy in turn"};
     cr_assert_eq(problems.n, 5U, "%zu", problems.n);

@@ -292,3 +292,30 @@ Test(leased, looking_asks_nobody_and_takes_nothing)
     cr_assert_eq(verdict.charges[0].remaining, 2);
     cr_assert_eq(lease_tokens(cell, f.now_ns), 2);
 }
+
+Test(leased, a_year_and_sixteen_million)
+{
+    set.n = 0;
+    fixture_policy(&set, "year", 16777215, LIMIT_WINDOW_STORE_NS);
+    distribute(0, POLICY_FAIL_LOCAL);
+    publish();
+    store_is(true);
+    struct lease_cell *cell = give(0, 16777215);
+    cr_assert_eq(lease_tokens(cell, f.now_ns), 16777215);
+    cr_assert(decide().admitted);
+    cr_assert_eq(lease_tokens(cell, f.now_ns), 16777214);
+    lease_collect(&view->leases, cell, 0);
+    store_is(false);
+    struct limit_facts dear = facts;
+    struct limit_verdict verdict;
+    dear.cost = 1000000;
+    for (int i = 0; i < 16; i++) {
+        limit_decide(view, &dear, &verdict);
+        cr_assert(verdict.admitted, "%d", i);
+        f.now_ns += 86400 * NS_PER_S;
+    }
+    limit_decide(view, &dear, &verdict);
+    cr_assert_not(verdict.admitted, "what was counted here half a month ago still counts");
+    cr_assert_gt(verdict.charges[0].reset_ns, 300 * 86400 * NS_PER_S);
+    cr_assert_leq(verdict.charges[0].reset_ns, LIMIT_WINDOW_STORE_NS / 11 * 12);
+}

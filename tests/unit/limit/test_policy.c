@@ -151,8 +151,8 @@ Test(policy, limits_beyond_the_count_name_gcra)
     struct limits_params params;
     struct problems problems = PROBLEMS_INIT;
     load(&params, NULL, 0);
-    params.tier_enterprise_max = 65536;
-    params.global_max = 1000000;
+    params.tier_enterprise_max = 16777216;
+    params.global_max = 20000000;
     cr_assert_eq(limit_compile(&params, NULL, ENVIRONMENT_PRODUCTION, &problems, &set), -EINVAL);
     cr_assert_eq(problems.n, 2, "all at once");
     cr_assert_not_null(strstr(problems.items[0], "gcra"), "%s", problems.items[0]);
@@ -180,6 +180,7 @@ Test(policy, a_damaged_policy_is_not_sound)
     UNSOUND(limit = UINT64_MAX);
     UNSOUND(window_ns = 0);
     UNSOUND(window_ns = UINT64_MAX);
+    UNSOUND(window_ns = LIMIT_WINDOW_MAX_NS + 1);
     UNSOUND(n_paths = 9);
     UNSOUND(ipv6_prefix_bits = 129);
     UNSOUND(mode = 2);

@@ -178,6 +178,43 @@ Test(window, wait_for_a_larger_cost_is_true)
     }
 }
 
+// Wide counts and costs: the limit in every trailing window, and the wait that is told is true, to
+// the nanosecond.
+Test(window, wide_counts_with_costs_keep_the_bound_and_tell_the_truth)
+{
+    static const uint64_t limits[] = {1000, 60000, 65536, 1048575, 1048576, 16777215};
+    static const uint64_t windows[] = {NS_PER_S, 900 * NS_PER_S, 366 * 86400 * NS_PER_S};
+    for (size_t i = 0; i < 3 * sizeof(limits) / sizeof(limits[0]); i++) {
+        uint64_t limit = limits[i / 3], window_ns = windows[i % 3], now = rnd() % window_ns;
+        struct subject s;
+        struct admitted a = {0}, costs = {0};
+        uint64_t live = 0, refused = 0;
+        subject_init(&s, limit, window_ns);
+        for (int step = 0; step < 4000; step++) {
+            uint64_t cost = 1 + rnd() % (rnd() % 8 == 0 ? limit : limit / 50);
+            now += (uint64_t)((double)window_ns / 60 * rnd_exp());
+            uint64_t wait = ask(&s, now, cost);
+            if (wait > 0) {
+                struct subject early = s;
+                refused++;
+                cr_assert_neq(ask(&early, now + wait - 1, cost), 0, "limit %lu", limit);
+                now += wait;
+                cr_assert_eq(ask(&s, now, cost), 0, "limit %lu window %lu", limit, window_ns);
+            }
+            log_add(&a, now);
+            log_add(&costs, cost);
+            live += cost;
+            for (; a.at[a.first] + window_ns <= now; a.first++) {
+                live -= costs.at[a.first];
+            }
+            cr_assert_leq(live, limit, "limit %lu window %lu", limit, window_ns);
+        }
+        cr_assert_gt(refused, 100);
+        free(a.at);
+        free(costs.at);
+    }
+}
+
 Test(window, edge_attack_gets_the_limit_once)
 {
     static const uint64_t limits[] = {1,    3,    12,   13,    100,   255,   256,
