@@ -319,3 +319,31 @@ Test(leased, a_year_and_sixteen_million)
     cr_assert_gt(verdict.charges[0].reset_ns, 300 * 86400 * NS_PER_S);
     cr_assert_leq(verdict.charges[0].reset_ns, LIMIT_WINDOW_STORE_NS / 11 * 12);
 }
+
+// A decision lives on the stack and fills in what it needs; once a flag that a leased charge never
+// set let what lay there before decide whether it was charged.
+static __attribute__((noinline)) void leave_on_the_stack(int byte)
+{
+    volatile unsigned char bytes[32768];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)byte;
+    cr_assert_eq(bytes[0], (unsigned char)byte);
+}
+
+Test(leased, what_lay_on_the_stack_decides_nothing)
+{
+    static const int bytes[] = {0, 1, 0x55, 0xff};
+    publish();
+    store_is(true);
+    struct lease_cell *cell = give(0, 8);
+    for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+        struct limit_verdict verdict;
+        memset(&verdict, bytes[i], sizeof(verdict));
+        leave_on_the_stack(bytes[i]);
+        limit_decide(view, &facts, &verdict);
+        cr_assert(verdict.admitted && !verdict.waits && !verdict.asks);
+        cr_assert_eq(lease_tokens(cell, f.now_ns), 7, "charged, with %#x there", bytes[i]);
+        limit_refund(view, &verdict);
+        cr_assert_eq(lease_tokens(cell, f.now_ns), 8, "and given back");
+    }
+}

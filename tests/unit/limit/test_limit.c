@@ -353,6 +353,59 @@ Test(limit, obeying_retry_after_is_admitted)
     finish(&f, view);
 }
 
+// The same to the nanosecond, with wide counts and costs: a moment earlier it is refused.
+Test(limit, obeying_retry_after_is_exact_with_wide_counts_and_costs)
+{
+    static const uint64_t limits[] = {1000, 60000, 1048576, 16777215};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct fixture f;
+        set.n = 0;
+        fixture_policy(&set, "wide", limits[i], 60 * NS_PER_S);
+        struct limit_view *view = start(&f, 4096);
+        struct limit_verdict verdict;
+        struct limit_facts facts = fixture_facts(1);
+        for (int refusals = 0; refusals < 300;) {
+            facts.cost = 1 + (uint32_t)(rnd() % (limits[i] / 10));
+            f.now_ns += rnd() % (4 * NS_PER_S);
+            limit_decide(view, &facts, &verdict);
+            if (verdict.admitted) {
+                continue;
+            }
+            refusals++;
+            f.now_ns += verdict.retry_after_ns - 1;
+            limit_decide(view, &facts, &verdict);
+            cr_assert_not(verdict.admitted, "limit %lu, a moment early", limits[i]);
+            f.now_ns++;
+            limit_decide(view, &facts, &verdict);
+            cr_assert(verdict.admitted, "limit %lu, refusal %d", limits[i], refusals);
+        }
+        finish(&f, view);
+    }
+}
+
+// What `concurrency` promises: r more requests at once, and one for each that ends.
+Test(limit, concurrency_has_as_many_places_as_it_tells)
+{
+    struct fixture f;
+    struct limit_verdict held[5], verdict;
+    set.n = 0;
+    fixture_policy(&set, "places", 5, 60 * NS_PER_S);
+    fixture_algorithm(&set, LIMIT_CONCURRENCY, 30 * NS_PER_S);
+    struct limit_view *view = start(&f, 4096);
+    for (uint64_t i = 0; i < 5; i++) {
+        cr_assert(fixture_ask(view, 1, &held[i]));
+        cr_assert_eq(held[i].charges[0].remaining, 4 - i);
+    }
+    for (int i = 0; i < 5; i++) {
+        cr_assert_not(fixture_ask(view, 1, &verdict));
+        cr_assert_eq(verdict.charges[0].remaining, 0);
+        limit_release(view, &held[i]);
+        cr_assert(fixture_ask(view, 1, &held[i]), "the place of the one that ended");
+        cr_assert_eq(held[i].charges[0].remaining, 0);
+    }
+    finish(&f, view);
+}
+
 // reset_ns of an admission: the remaining grows then, and not a moment before.
 Test(limit, reset_is_when_the_remaining_grows)
 {
