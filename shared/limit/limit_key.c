@@ -140,10 +140,10 @@ const char *limit_key_read(const char *text, struct limit_key *ret_key)
     memcpy(copy, text, strlen(text) + 1);
     for (char *part = copy, *next; part; part = next) {
         size_t kind = kind_at(part);
-        next = end_part(part);
         if (kind == KINDS || n == LIMIT_KEY_PARTS_MAX) {
-            return WRONG_KEY;
+            return WRONG_KEY; // it may be empty
         }
+        next = end_part(part);
         char *value = part + strlen(kinds[kind].kind);
         parts[n] = (struct limit_key_text){.part = kinds[kind].part, .value = value};
         if (kinds[kind].part == LIMIT_KEY_HEADERS && !split_header(&parts[n], value)) {

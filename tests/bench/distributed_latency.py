@@ -4,8 +4,8 @@ Redis but counts locally.
 
     distributed_latency.py [REQUESTS]      to each suite; default 20000
 
-Prints p50 and p99 of each suite, the median and the 99th percentile of the paired differences, and how
-many requests waited for a lease after all.
+Prints p50 and p99 of each suite, the median of the paired differences, the gateway's CPU a request (which a
+busy machine changes least), and how many requests waited for a lease after all.
 """
 
 import os
@@ -47,18 +47,24 @@ def percentile(values, share):
     return sorted(values)[min(int(len(values) * share), len(values) - 1)] / 1000
 
 
+def cpu_ns(suite):
+    with open(f"/proc/{suite['api-front'].pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0])
+
+
 def measure(suites, requests):
     clients = {name: Client(suite) for name, suite in suites.items()}
     for client in clients.values():
         for _ in range(500):
             client.ask()
     took = {name: [] for name in suites}
+    cpu = {name: -cpu_ns(suite) for name, suite in suites.items()}
     names = list(suites)
     for number in range(requests):
         for at in range(len(names)):  # each is first as often as the others
             name = names[(number + at) % len(names)]
             took[name].append(clients[name].ask())
-    return took
+    return took, {name: (cpu[name] + cpu_ns(suite)) / requests / 1000 for name, suite in suites.items()}
 
 
 def main():
@@ -74,14 +80,14 @@ def main():
             for name in ("leased", "local"):
                 wait_for(lambda name=name: suites[name].metrics().sum("valvechain_redis_up") == 1, 20,
                          "Redis seen")
-            took = measure(suites, requests)
+            took, cpu = measure(suites, requests)
             for name, suite in suites.items():
                 paired = [one - other for one, other in zip(took[name], took["without"])]
                 print(f"{name:8} p50 {percentile(took[name], 0.5):7.1f} us  "
                       f"p99 {percentile(took[name], 0.99):7.1f} us  against without: "
                       f"median {percentile(paired, 0.5):+6.1f} us, p99 - p99 "
                       f"{percentile(took[name], 0.99) - percentile(took['without'], 0.99):+6.1f} us, "
-                      f"{waits(suite)} of {requests + 500} waited for a lease")
+                      f"CPU {cpu[name]:5.1f} us a request, {waits(suite)} of {requests + 500} waited for a lease")
         finally:
             for suite in suites.values():
                 suite.stop()

@@ -265,7 +265,8 @@ def test_a_limiter_that_is_gone_is_a_store_that_is_away(redis, start):
              "503 without a limiter")
     suite["limiter"].start()
     wait_for(lambda: is_up(suite), 20, "Redis seen again")
-    assert spend(suite, 2, client="203.0.113.21") == 2
+    # On a busy machine an answer may take longer than LEASE_TIMEOUT.
+    wait_for(lambda: spend(suite, 2, client="203.0.113.21") == 2, 20, "admitted again")
 
 
 def test_a_flushed_script_is_sent_again(redis, start):
