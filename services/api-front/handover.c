@@ -14,13 +14,13 @@
 #include "exchange.h"
 #include "front.h"
 #include "idempotency.h"
+#include "lane.h"
 #include "ratelimit_fields.h"
 #include "rpc_call.h"
 #include "service/lanes.h"
 #include "valves.h"
 
 #define PIECE_BYTES 65536
-#define LANE_MAX    256
 #define RPC_ID_MAX  256
 
 struct handover {
@@ -396,27 +396,11 @@ static int begin_upload(struct handover *handover)
 static void read_lane(const struct request *request, const struct config_fallback *fallback,
                       char ret_lane[LANE_MAX])
 {
-    size_t len = 0;
-    ret_lane[0] = '\0';
-    for (char **name = fallback->order_by; name != NULL && *name != NULL; name++) {
-        const struct http_header *field = NULL;
-        for (size_t i = 0; i < request->n_headers && field == NULL; i++)
-            if (strlen(*name) == request->headers[i].name_len &&
-                strncasecmp(*name, request->headers[i].name, request->headers[i].name_len) == 0)
-                field = &request->headers[i];
-        if (field == NULL || field->value_len == 0)
-            continue;
-        int n = snprintf(ret_lane + len, LANE_MAX - len, "%s%s=%.*s", len > 0 ? " " : "", *name,
-                         (int)field->value_len, field->value);
-        len += n > 0 ? (size_t)n : 0;
-        if (len >= LANE_MAX) { // too long to be shown whole: its hash tells lanes apart
-            unsigned char hash[16];
-            crypto_generichash(hash, sizeof(hash), (const unsigned char *)field->value,
-                               field->value_len, NULL, 0);
-            sodium_bin2hex(ret_lane + LANE_MAX - 33, 33, hash, sizeof(hash));
-            return;
-        }
-    }
+    const struct lane_source source = {.headers = request->headers,
+                                       .n_headers = request->n_headers,
+                                       .body = request->body_complete ? request->body : NULL,
+                                       .body_len = request->body_len};
+    lane_read(fallback->order_by, &source, ret_lane);
 }
 
 // One call with an id, of a declared method. A batch and a notification are none.

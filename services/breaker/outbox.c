@@ -259,6 +259,22 @@ static void count_lanes(struct outbox *outbox)
         lanes_replace(outbox->service->segment, counts);
 }
 
+// A reload may take an upstream away whose operations wait: they wait on, until it is back or their
+// age ends them. Somebody should know.
+static void report_homeless(const struct outbox *outbox)
+{
+    const struct outbox_totals *totals = &outbox->journal.view.totals;
+    for (size_t i = 0; i < totals->n; i++) {
+        const struct outbox_figures *figures = &totals->upstreams[i];
+        if (figures->items[OUTBOX_QUEUED] > 0 && outbox_config(outbox, figures->upstream) == NULL)
+            log_warn(
+                "outbox.no_upstream",
+                "operations wait for an upstream that the configuration does not have any more",
+                LSTR("upstream", figures->upstream),
+                LUINT("queued", figures->items[OUTBOX_QUEUED]));
+    }
+}
+
 static void on_opened(struct outbox *outbox)
 {
     struct outbox_journal *journal = &outbox->journal;
@@ -279,6 +295,7 @@ static void on_opened(struct outbox *outbox)
     count_lanes(outbox);
     log_info("outbox.opened", "the outbox is open", LSTR("path", outbox->path),
              LUINT("upstreams", journal->view.totals.n));
+    report_homeless(outbox);
 }
 
 static bool is_anything_waiting(const struct outbox *outbox)
@@ -453,6 +470,7 @@ void outbox_reload(struct outbox *outbox, const struct breaker_params *params,
 {
     outbox->params = params;
     outbox->defaults = defaults;
+    report_homeless(outbox);
 }
 
 void outbox_drain(struct outbox *outbox, void (*on_drained)(void *arg), void *arg)

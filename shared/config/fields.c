@@ -89,6 +89,20 @@ static bool is_key(const char *text)
     return strncmp(text, "header:", 7) == 0 && is_header_name(text + 7);
 }
 
+// A header field, or json: and a JSON pointer (RFC 6901).
+static bool is_order(const char *text)
+{
+    if (strncmp(text, "json:", 5) != 0)
+        return is_header_name(text);
+    text += 5;
+    if (text[0] != '/' || strlen(text) > 127)
+        return false;
+    for (; *text != '\0'; text++)
+        if (*text <= ' ' || *text > '~' || (*text == '~' && text[1] != '0' && text[1] != '1'))
+            return false;
+    return true;
+}
+
 static bool is_network(const char *text)
 {
     struct cidr_list list = {0};
@@ -164,6 +178,9 @@ static const struct config_form form_dns_name = {is_dns_name, "^[A-Za-z0-9_][A-Z
 static const struct config_form form_key = {
     is_key, "^(client-address|subject|api-key|route|caller|header:[!-~]{1,63})$",
     "client-address, subject, api-key, route, caller, header:NAME"};
+static const struct config_form form_order = {
+    is_order, "^(json:/([!-}]|~[01]){0,126}|[A-Za-z0-9!#$%&'*+.^_`|~-]{1,63})$",
+    "a header's name of at most 63 bytes, or json:/POINTER (RFC 6901) of at most 127"};
 static const struct config_form form_key_text = {is_header_value, "^[!-~]([ -~]*[!-~])?$",
                                                  "printable ASCII"};
 static const struct config_form form_network = {is_network, "^[0-9A-Fa-f:.]+(/[0-9]+)?$",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 
@@ -164,6 +165,73 @@ def test_lanes_keep_their_order(start):
         assert len(seen) == 30
         for lane in delivered.values():
             assert lane == sorted(lane, key=int)
+
+
+def test_lanes_by_members_of_a_json_body(start):
+    """The recipe of docs/outbox.md: an account's transactions on a chain, one after the other."""
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}", order_by=["json:/params/0/chainId", "json:/params/0/from"],
+                            rpc_methods=["eth_sendTransaction"]))
+
+    def send(number, sender, chain):
+        body = {"jsonrpc": "2.0", "id": number, "method": "eth_sendTransaction",
+                "params": [{"from": sender, "chainId": chain, "nonce": hex(number)}]}
+        answer = suite.request("POST", "/mail/rpc", [("Content-Type", "application/json")], json.dumps(body).encode())
+        assert answer.status == 202, answer
+        return answer.json()["error"]["data"]["id"]
+
+    ids = [send(i, f"0x{i % 2}", f"0x{i % 3 % 2}") for i in range(24)]
+    shown = valvectl(suite, "outbox", "show", ids[0])
+    assert 'json:/params/0/chainId="0x0" json:/params/0/from="0x0"' in shown.stdout, shown
+    failures = iter([True, False, False] * 4)
+    with Upstream(port=port) as upstream:
+        upstream.answer(lambda request, connection: response(503, "Service Unavailable", body=b"")
+                        if next(failures, False) else response(body=b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'))
+        for id in ids:
+            wait_state(suite, f"/api/operations/{id}", "done", 20)
+        lanes = {}
+        for request in upstream.requests:
+            call = json.loads(request.body)["params"][0]
+            nonces = lanes.setdefault((call["from"], call["chainId"]), [])
+            if call["nonce"] not in nonces:
+                nonces.append(call["nonce"])
+        assert len(lanes) == 4 and sum(map(len, lanes.values())) == 24
+        for nonces in lanes.values():
+            assert nonces == sorted(nonces, key=lambda nonce: int(nonce, 16))
+
+
+def test_an_upstream_that_a_reload_took_away_keeps_its_operations(start):
+    port = reserve_port()
+    config = config_of(f"http://127.0.0.1:{port}")
+    suite = start(config)
+    location = post(suite, b"kept").header("Location")
+    breaker = suite["breaker"]
+
+    def reload(to):
+        suite.write_config(to)
+        for process in (breaker, suite["api-front"]):
+            before = len(process.events("config.reloaded"))
+            process.signal(signal.SIGHUP)
+            wait_for(lambda process=process, before=before: len(process.events("config.reloaded")) > before, 10,
+                     f"the reload of {process}")
+
+    reload({"upstreams": [{"name": "other", "url": f"http://127.0.0.1:{port}"}],
+            "routes": [{"path": "/other", "upstream": "other"}]})
+    assert breaker.wait_event("outbox.no_upstream")["upstream"] == "mail"
+    with Upstream(port=port) as upstream:
+        # An attempt that was under way may end after the reload; then it waits again.
+        wait_for(lambda: operation(suite, location)["state"] == "queued", 10, "it to wait")
+        assert "queued" in valvectl(suite, "outbox", "list").stdout
+        assert valvectl(suite, "outbox", "retry", location.rsplit("/", 1)[1]).returncode == 0
+        assert suite.get("/other/x").status == 200
+        assert operation(suite, location)["state"] == "queued"
+        assert not [request for request in upstream.requests if request.method == b"POST"]
+        breaker.kill()  # a new owner does not forget it either, and says so
+        breaker.start()
+        wait_for(lambda: len(breaker.events("outbox.no_upstream")) >= 2, 10, "the new owner to tell")
+        reload(config)
+        wait_state(suite, location, "done")
+        assert [request.body for request in upstream.requests if request.method == b"POST"] == [b"kept"]
 
 
 def test_permanent_errors_die_and_an_operator_revives_them(start):
