@@ -96,12 +96,16 @@ static inline uint32_t state_probes_slow(uint64_t word)
 }
 // Of an open word, or of a forced one with an end; 0 else.
 uint64_t state_deadline_ns(uint64_t word, uint64_t now_ns);
+// Of an open word: how far its deadline is ahead; 0: it is reached.
+static inline uint64_t state_ahead_ms(uint64_t word, uint64_t now_ms)
+{
+    uint64_t ahead_ms = ((word >> 29) - now_ms) & STATE_DEADLINE_MASK;
+    return ahead_ms <= STATE_DEADLINE_AHEAD_MAX_MS ? ahead_ms : 0;
+}
 // open, and the deadline is reached
 static inline bool state_is_due(uint64_t word, uint64_t now_ns)
 {
-    uint64_t ahead_ms = ((word >> 29) - now_ns / NS_PER_MS) & STATE_DEADLINE_MASK;
-    return state_kind(word) == BREAKER_OPEN &&
-           (ahead_ms == 0 || ahead_ms > STATE_DEADLINE_AHEAD_MAX_MS);
+    return state_kind(word) == BREAKER_OPEN && state_ahead_ms(word, now_ns / NS_PER_MS) == 0;
 }
 
 // open, same generation, at least until then (at most a day ahead)

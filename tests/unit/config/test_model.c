@@ -342,6 +342,10 @@ Test(model, fallback_rules)
         FALLBACK("{\"kind\":\"error\",\"order_by\":[\"X-A\"]}"),
         "c.json:2:67: routes[0].fallbacks[0].order_by: only a fallback of kind 'queue' has "
         "this field");
+    expect_problem(FALLBACK("{\"kind\":\"queue\",\"order_by\":[\"X-A\",\"json:params\"]}"),
+                   "c.json:2:85: routes[0].fallbacks[0].order_by[1]: 'json:params' is not of the "
+                   "form, allowed a header's name of at most 63 bytes, or json:/POINTER (RFC 6901) "
+                   "of at most 127");
     expect_problem(FALLBACK("{\"kind\":\"mock\"}"),
                    "c.json:2:51: routes[0].fallbacks[0]: a mock needs the field 'body'");
     expect_problem(FALLBACK("{\"kind\":\"error\",\"status\":200}"),
