@@ -66,10 +66,12 @@ static void print(uint64_t begin_ns, unsigned per_sample)
     double seconds = (double)(clock_mono_ns() - begin_ns) / (double)NS_PER_S;
     require(samples.n > 0, "nothing was accepted");
     qsort(samples.ns, samples.n, sizeof(*samples.ns), by_size);
+    size_t middle = samples.n / 2, last = samples.n - 1,
+           last_but_hundredth = last - samples.n / 100;
     printf("%.0f %.3f %.3f %.3f\n", (double)samples.n * per_sample / seconds,
-           (double)samples.ns[samples.n / 2] / (double)NS_PER_MS,
-           (double)samples.ns[samples.n - 1 - samples.n / 100] / (double)NS_PER_MS,
-           (double)samples.ns[samples.n - 1] / (double)NS_PER_MS);
+           (double)samples.ns[middle] / (double)NS_PER_MS,
+           (double)samples.ns[last_but_hundredth] / (double)NS_PER_MS,
+           (double)samples.ns[last] / (double)NS_PER_MS);
     free(samples.ns);
 }
 
