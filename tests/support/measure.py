@@ -89,7 +89,7 @@ class Server:
 def run_wrk(url, connections, seconds, script=None):
     """(requests, requests a second); every answer must be a 2xx."""
     text = subprocess.run(
-        pinned(LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *(["-s", script] if script else []), url),
+        pinned(LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", *(["-s", script] if script else []), url),
         check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in text and "Socket errors" not in text, text
     return int(re.search(r"(\d+) requests in", text).group(1)), float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
