@@ -25,7 +25,7 @@
 #endif
 
 #define WORKERS  4
-#define LOG_MAX  (1U << 18) // what the largest limit admits in the longest round, to one worker
+#define LOG_MAX  (1U << 17) // then a worker has done enough
 #define KEYS_MAX 64
 #define QUIET    200 // refusals in a row that end a key in an "exactly the limit" round
 
@@ -188,7 +188,11 @@ static void work(uint32_t index, uint64_t state)
     struct under_way under_way = {0};
     struct limit_verdict verdict;
     atomic_fetch_add(&shared->ready, 1);
+    const _Atomic uint32_t *logged = &shared->logs[index].n;
     for (uint64_t i = 0; i % 16 != 0 || clock_mono_ns() < atomic_load(&shared->end_ns); i++) {
+        if (atomic_load_explicit(logged, memory_order_relaxed) == LOG_MAX) {
+            break;
+        }
         uint32_t key = round->keys > 1 ? (uint32_t)(rnd(&state) % round->keys) : 0;
         if (round->algorithm == LIMIT_CONCURRENCY) {
             end_oldest(view, &under_way);
