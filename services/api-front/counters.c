@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "metric/database_metrics.h"
 #include "token.h"
 #include "valves.h"
 
@@ -60,6 +61,7 @@ struct policy_counters {
 struct counters {
     struct metric_set *metrics;
     bool collect;
+    struct database_metrics database;
     metric_id plain[FRONT_METRICS]; // 0 where the metric has labels
     metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS], admitted, denied,
         fallbacks[FALLBACKS], missed[FALLBACKS], caches[COUNTERS_CACHES], lease_answered,
@@ -137,6 +139,7 @@ int counters_create(struct metric_set *metrics, bool collect, struct counters **
         return -ENOMEM;
     counters->metrics = metrics;
     counters->collect = collect;
+    counters->database = database_metrics_open(metrics);
     for (unsigned i = 0; i < FRONT_METRICS; i++)
         if (front_metric_defs[i].labels[0] == '\0')
             counters->plain[i] = reg(counters, i, NULL, NULL, NULL);
@@ -272,9 +275,8 @@ void counters_upstream_connections(struct valves *valves, const char *upstream, 
 {
     struct counters *counters = valves->counters;
     metric_gauge(counters->metrics, upstream_of(counters, upstream)->connections, (double)open);
-    if (strcmp(upstream, "database") == 0)
-        metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_database_connections],
-                     (double)open);
+    if (strcmp(upstream, DATABASE_BREAKER) == 0)
+        database_metrics_connections(&counters->database, open);
 }
 
 void counters_upstream_ejection(struct valves *valves, const char *upstream)
@@ -340,9 +342,8 @@ void counters_upstream_result(struct request *request, enum exchange_result resu
         return;
     uint64_t latency_ns = request->first_byte_ns - request->upstream_start_ns;
     metric_observe(counters->metrics, upstream->latency, latency_ns);
-    if (strcmp(request->upstream->name, "database") == 0)
-        metric_observe(counters->metrics, counters->plain[METRIC_INDEX_database_latency],
-                       latency_ns);
+    if (strcmp(request->upstream->name, DATABASE_BREAKER) == 0)
+        database_metrics_observe(&counters->database, latency_ns);
 }
 
 void counters_fallback(struct valves *valves, const char *kind)

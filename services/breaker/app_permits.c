@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "metric/database_metrics.h"
 #include "reply.h"
 
 #define LEASE_MIN_MS 100
@@ -26,6 +27,9 @@ struct app_permits {
     struct breaker_view *view;
     app_count_fn *count;
     void *arg;
+    struct database_metrics database;
+    int database_index; // of its breaker; negative: none
+    uint64_t database_calls;
     uint32_t n_free, free[APP_PERMITS_MAX];
     struct lease leases[APP_PERMITS_MAX];
 };
@@ -48,6 +52,11 @@ static const char *refusal_name(enum breaker_grant grant)
     return "";
 }
 
+static bool is_database(const struct app_permits *permits, const struct breaker_permit *permit)
+{
+    return permit->breaker == (uint32_t)permits->database_index;
+}
+
 static bool keep(struct app_permits *permits, const struct breaker_permit *permit,
                  uint64_t until_ns, char id[ID_MAX])
 {
@@ -59,6 +68,8 @@ static bool keep(struct app_permits *permits, const struct breaker_permit *permi
     permits->leases[place] =
         (struct lease){.secret = secret, .until_ns = until_ns, .permit = *permit};
     snprintf(id, ID_MAX, "%03x%016llx", place, (unsigned long long)secret);
+    if (is_database(permits, permit))
+        database_metrics_connections(&permits->database, ++permits->database_calls);
     return true;
 }
 
@@ -76,7 +87,13 @@ static struct lease *find(struct app_permits *permits, const char *id)
 static void end(struct app_permits *permits, struct lease *lease, enum breaker_outcome outcome,
                 uint64_t now_ns)
 {
+    uint64_t start_ns = lease->permit.start_ns;
     (void)breaker_report(permits->view, &lease->permit, outcome, now_ns);
+    if (is_database(permits, &lease->permit)) {
+        database_metrics_connections(&permits->database, --permits->database_calls);
+        if (outcome != BREAKER_IGNORED)
+            database_metrics_observe(&permits->database, now_ns > start_ns ? now_ns - start_ns : 0);
+    }
     lease->secret = 0;
     permits->free[permits->n_free++] = (uint32_t)(lease - permits->leases);
 }
@@ -228,6 +245,8 @@ int app_permits_create(struct service *service, struct breaker_view *view, app_c
         return -ENOMEM;
     permits->service = service;
     permits->view = view;
+    permits->database = database_metrics_open(service->metrics);
+    permits->database_index = breaker_find(view, DATABASE_BREAKER);
     permits->count = count;
     permits->arg = arg;
     for (uint32_t i = 0; i < APP_PERMITS_MAX; i++)

@@ -8,34 +8,8 @@
 #include "base/clock.h"
 #include "shm/segment_internal.h"
 
-// How often the object may vanish again before we attach: somebody removes it as fast as we make
-// it.
-#define MAX_CREATIONS 16
-
-static int attach_or_create(struct segment *segment, const struct segment_options *options,
-                            char ret_reason[SEGMENT_REASON_MAX])
-{
-    uint64_t deadline_ns = clock_mono_ns() + SEGMENT_WAIT_NS;
-    int creations = 0;
-    for (;;) {
-        ret_reason[0] = 0;
-        int r = segment_attach(segment, options, ret_reason);
-        if ((r == -ENOENT || r == -ESTALE) && !segment->read_only && creations++ < MAX_CREATIONS) {
-            r = segment_create(segment, options, ret_reason);
-            if (r == 0 || r == -EEXIST)
-                continue; // there is one now, however long it took: attach like everybody else
-        }
-        if (r != -EAGAIN || clock_mono_ns() >= deadline_ns) {
-            if (r == 0)
-                ret_reason[0] = 0;
-            return r;
-        }
-        segment_wait_a_little(); // it is just being removed
-    }
-}
-
-int segment_open_abi(const struct segment_options *options, uint32_t abi,
-                     char ret_reason[SEGMENT_REASON_MAX], struct segment **ret_segment)
+int segment_prepare(const struct segment_options *options, uint32_t abi,
+                    char ret_reason[SEGMENT_REASON_MAX], struct segment **ret_segment)
 {
     ret_reason[0] = 0;
     int r = segment_check_options(options, ret_reason);
@@ -52,26 +26,39 @@ int segment_open_abi(const struct segment_options *options, uint32_t abi,
     snprintf(segment->dir, sizeof(segment->dir), "%s", options->dir);
     snprintf(segment->name, sizeof(segment->name), "%s", options->name);
     snprintf(segment->path, sizeof(segment->path), "%s/%s.%u", segment->dir, segment->name, abi);
-    r = attach_or_create(segment, options, ret_reason);
-    if (r < 0 && options->allow_private && !options->read_only) {
-        char shared_reason[SEGMENT_REASON_MAX];
-        memcpy(shared_reason, ret_reason, sizeof(shared_reason));
-        r = segment_create_private(segment, options, ret_reason);
-        if (r == 0)
-            memcpy(ret_reason, shared_reason, sizeof(shared_reason));
-    }
-    if (r < 0) {
-        free(segment);
-        return r;
-    }
     *ret_segment = segment;
     return 0;
 }
 
-int segment_open(const struct segment_options *options, char ret_reason[SEGMENT_REASON_MAX],
+int segment_join(const struct segment_options *options, char ret_reason[SEGMENT_REASON_MAX],
                  struct segment **ret_segment)
 {
-    return segment_open_abi(options, SEGMENT_ABI, ret_reason, ret_segment);
+    struct segment *segment;
+    uint64_t deadline_ns = clock_mono_ns() + SEGMENT_WAIT_NS;
+    int r = segment_prepare(options, SEGMENT_ABI, ret_reason, &segment);
+    if (r < 0)
+        return r;
+    while ((r = segment_attach(segment, options, ret_reason)) == -EAGAIN &&
+           clock_mono_ns() < deadline_ns)
+        segment_wait_a_little(); // it is just being removed
+    if (r < 0) {
+        free(segment);
+        return r == -ESTALE ? -ENOENT : r; // of an earlier boot
+    }
+    ret_reason[0] = 0;
+    *ret_segment = segment;
+    return 0;
+}
+
+void segment_forget(struct segment **segment)
+{
+    struct segment *old = *segment;
+    if (!old)
+        return;
+    *segment = NULL;
+    munmap(old->memory, old->header.total_bytes);
+    close(old->fd);
+    free(old);
 }
 
 void segment_close(struct segment **segment)
@@ -121,6 +108,11 @@ const uint8_t *segment_hash_key(const struct segment *segment)
 bool segment_is_private(const struct segment *segment)
 {
     return segment->is_private;
+}
+
+bool segment_is_named(const struct segment *segment)
+{
+    return !segment->is_private && segment_is_linked(segment->fd, segment->path);
 }
 
 int segment_fd(const struct segment *segment)

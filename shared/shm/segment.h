@@ -54,6 +54,11 @@ struct segment;
 // `ret_reason`, which also is filled when a private segment was taken instead.
 int segment_open(const struct segment_options *options, char ret_reason[SEGMENT_REASON_MAX],
                  struct segment **ret_segment);
+// The same for one that must be there already: never creates. -ENOENT: no suite of that name runs.
+int segment_join(const struct segment_options *options, char ret_reason[SEGMENT_REASON_MAX],
+                 struct segment **ret_segment);
+// For a child after a fork: unmaps and closes its copies, and touches nothing of the parent's.
+void segment_forget(struct segment **segment);
 // Unmaps; the last process to leave an object of an older ABI than another live one unlinks it.
 // Otherwise the object stays: state survives a restart of the whole suite.
 void segment_close(struct segment **segment);
@@ -66,6 +71,8 @@ void *segment_section(const struct segment *segment, const char *name, uint64_t 
 const uint8_t *
 segment_hash_key(const struct segment *segment); // SEGMENT_KEY_BYTES, random per segment
 bool segment_is_private(const struct segment *segment);
+// Is it still the object of its name, and not one that was removed?
+bool segment_is_named(const struct segment *segment);
 int segment_fd(const struct segment *segment); // -1 when private
 const char *segment_path(const struct segment *segment);
 uint64_t segment_bytes(const struct segment *segment);

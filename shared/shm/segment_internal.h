@@ -58,6 +58,10 @@ struct segment {
 int segment_open_abi(const struct segment_options *options, uint32_t abi,
                      char ret_reason[SEGMENT_REASON_MAX], struct segment **ret_segment);
 
+// segment.c: checks the options and fills what they say; nothing is open yet.
+int segment_prepare(const struct segment_options *options, uint32_t abi,
+                    char ret_reason[SEGMENT_REASON_MAX], struct segment **ret_segment);
+
 // segment_check.c: pure. Is this the first page of a segment of `file_bytes` bytes that fits the
 // caller's sections? `page` holds `page_bytes` bytes (as many as the file has, at most a page).
 // -EPROTO with a reason, or -ESTALE when it is sound but of another boot than `boot_id` ("" skips).

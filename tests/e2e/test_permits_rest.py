@@ -66,6 +66,22 @@ def test_one_call_is_granted_reported_and_counted(start):
     assert again.json()["reported"] == 0 and "no such permit" in again.json()["refused"][0]
 
 
+def test_database_calls_of_applications_are_measured(start):
+    suite = start()
+    permits = granted(suite, count=3)
+    post(suite, "acquire", {}, name="email")
+    assert suite.metrics().sum("valvechain_database_connections") == 3
+    outcomes = [{"permit": permits[0], "outcome": "success", "duration_ms": 1500},
+                {"permit": permits[1], "outcome": "timeout", "duration_ms": 3},
+                {"permit": permits[2], "outcome": "ignored", "duration_ms": 9000}]
+    assert post(suite, "report", {"outcomes": outcomes}).json()["reported"] == 3
+    metrics = suite.metrics()
+    assert metrics.sum("valvechain_database_connections") == 0
+    assert metrics.sum("valvechain_database_query_duration_seconds_count") == 2
+    assert metrics.sum("valvechain_database_query_duration_seconds_sum") == pytest.approx(1.503)
+    assert metrics.sum("valvechain_database_query_duration_seconds_bucket", le="0.005") == 1
+
+
 def test_refusals_say_why_and_when_to_ask_again(start):
     suite = start()
     held = granted(suite, count=6)

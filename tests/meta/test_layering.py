@@ -16,6 +16,7 @@ BELOW = {
     "metric": {"shm", "base"},
     "limit": {"shm", "config", "base"},
     "breaker": {"shm", "config", "base"},
+    "libvalvechain": {"breaker", "metric", "shm", "base"},  # what applications link
     "net": {"config", "shm", "base"},  # shm for the ABI number in socket names
     "service": {"net", "limit", "breaker", "metric", "config", "shm", "base"},
 }
