@@ -17,7 +17,7 @@ json_t *system_limit_report(struct valves *valves);
 // names for who asks from this machine.
 void system_limit_add_figures(struct valves *valves, json_t *policies);
 json_t *system_limit_top(const struct request *request);
-json_t *system_breaker_report(struct valves *valves);
+json_t *system_breaker_report(struct valves *valves); // system_breakers.c
 
 // Parts that two reports share.
 // The list that the specification asks for; empty: nothing to do.

@@ -1,15 +1,6 @@
-#include <string.h>
-
 #include "base/clock.h"
 #include "key_words.h"
 #include "system.h"
-
-const char *const system_breaker_health[BREAKER_STATES] = {
-    [BREAKER_CLOSED] = "healthy",         [BREAKER_OPEN] = "unhealthy",
-    [BREAKER_HALF_OPEN] = "degraded",     [BREAKER_FORCED_OPEN] = "unhealthy",
-    [BREAKER_FORCED_CLOSED] = "degraded", [BREAKER_DISABLED] = "degraded",
-    [BREAKER_OBSERVE] = "degraded",
-};
 
 static json_t *tier_names(const struct limit_view *view, uint32_t tiers)
 {
@@ -100,90 +91,4 @@ json_t *system_limit_report(struct valves *valves)
                      published_figure(valves, "valvechain_limit_table_live"), "overflow",
                      published_figure(valves, "valvechain_rate_limit_overflow_total"), "freed",
                      published_figure(valves, "valvechain_limit_freed_cells_total"));
-}
-
-static json_t *milliseconds(uint64_t ns)
-{
-    return json_integer((json_int_t)((ns + NS_PER_MS - 1) / NS_PER_MS));
-}
-
-static json_t *breaker_settings(struct valves *valves, uint32_t index)
-{
-    const struct breaker_definition *d = breaker_definition_at(valves->breakers, index);
-    if (d == NULL)
-        return json_null();
-    return json_pack(
-        "{s:o,s:i,s:s,s:i,s:o,s:i,s:i,s:o,s:i,s:o,s:o,s:i,s:i,s:o}", "timeoutMs",
-        milliseconds(d->timeout_ns), "errorThresholdPercent", (int)d->error_threshold_percent,
-        "tripAt", d->trip_exceeds ? "exceed" : "reach", "slowThresholdPercent",
-        (int)d->slow_threshold_percent, "slowDurationMs", milliseconds(d->slow_duration_ns),
-        "consecutive", (int)d->consecutive, "volumeThreshold", (int)d->volume_threshold,
-        "rollingTimeoutMs", milliseconds(d->rolling_timeout_ns), "rollingBuckets",
-        (int)d->rolling_buckets, "resetTimeoutMs", milliseconds(d->reset_timeout_ns),
-        "resetTimeoutMaxMs", milliseconds(d->reset_timeout_max_ns), "resetBackoffPercent",
-        (int)d->reset_backoff_percent, "probes", (int)d->probes, "rampMs",
-        milliseconds(d->ramp_ns));
-}
-
-// Until the deadline of an open breaker or the end of a forced state; null without one.
-static json_t *retry_ms(const struct breaker_status *status, uint64_t now_ns)
-{
-    if (status->deadline_ns == 0)
-        return json_null();
-    return milliseconds(status->deadline_ns > now_ns ? status->deadline_ns - now_ns : 0);
-}
-
-static json_t *breaker_window(const struct breaker_status *status)
-{
-    return json_pack("{s:I,s:I,s:I,s:I,s:i}", "successes", (json_int_t)status->window_successes,
-                     "failures", (json_int_t)status->window_failures, "timeouts",
-                     (json_int_t)status->window_timeouts, "slow", (json_int_t)status->window_slow,
-                     "consecutiveFailures", (int)status->consecutive);
-}
-
-static json_t *breaker_totals(const struct breaker_status *status)
-{
-    return json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "opens", (json_int_t)status->total_opens,
-        "successes", (json_int_t)status->total_successes, "failures",
-        (json_int_t)status->total_failures, "timeouts", (json_int_t)status->total_timeouts, "slow",
-        (json_int_t)status->total_slow, "ignored", (json_int_t)status->total_ignored, "probes",
-        (json_int_t)status->total_probes, "refusedOpen", (json_int_t)status->total_refused_open,
-        "refusedCapacity", (json_int_t)status->total_refused_capacity, "refusedRamp",
-        (json_int_t)status->total_refused_ramp, "refusedForced",
-        (json_int_t)status->total_refused_forced);
-}
-
-// Who set it and why; null for what the breaker entered by itself.
-static json_t *breaker_command(const struct breaker_status *status)
-{
-    if (status->author[0] == '\0')
-        return json_null();
-    return json_pack("{s:s,s:s}", "author", status->author, "reason", status->reason);
-}
-
-static json_t *breaker_entry(struct valves *valves, uint32_t index,
-                             const struct breaker_status *status, uint64_t now_ns)
-{
-    uint64_t since_ns = status->since_ns < now_ns ? now_ns - status->since_ns : 0;
-    return json_pack(
-        "{s:s,s:s,s:I,s:o,s:i,s:i,s:i,s:i,s:b,s:o,s:o,s:o,s:o}", "status",
-        system_breaker_health[status->state], "state", breaker_state_names[status->state],
-        "inStateMs", (json_int_t)(since_ns / NS_PER_MS), "retryInMs", retry_ms(status, now_ns),
-        "inFlight", (int)status->in_flight, "capacity", (int)status->capacity, "probesOut",
-        (int)status->probes_out, "failedRecoveries", (int)status->reopened, "wouldOpen",
-        status->would_open, "command", breaker_command(status), "window", breaker_window(status),
-        "totals", breaker_totals(status), "settings", breaker_settings(valves, index));
-}
-
-json_t *system_breaker_report(struct valves *valves)
-{
-    json_t *breakers = json_object();
-    uint64_t now_ns = clock_mono_ns();
-    struct breaker_status status;
-    for (uint32_t i = 0; breaker_next(valves->breakers, &i, now_ns, &status); i++)
-        json_object_set_new(breakers, status.name, breaker_entry(valves, i, &status, now_ns));
-    return json_pack("{s:b,s:I,s:o}", "enabled", valves_breakers_params(valves)->enabled,
-                     "generation", (json_int_t)breaker_generation(valves->breakers),
-                     "circuitBreakers", breakers);
 }
