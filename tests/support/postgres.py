@@ -37,8 +37,12 @@ class Postgres:
         if os.geteuid() == 0:
             account = pwd.getpwnam("postgres")
             os.chown(self.dir, account.pw_uid, account.pw_gid)
-        self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-instructions",
-                  "-E", "UTF8", "--locale=C")
+        try:
+            self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-instructions",
+                      "-E", "UTF8", "--locale=C")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def conninfo(self):
