@@ -484,11 +484,16 @@ static const struct config_fallback *queue_of(const struct request *request)
     return NULL;
 }
 
+static bool is_write(unsigned method_bit)
+{
+    return (method_bit & (HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE)) != 0;
+}
+
 bool handover_must_queue(struct request *request)
 {
     const struct config_fallback *fallback = queue_of(request);
     char lane[LANE_MAX];
-    if (fallback == NULL || fallback->order_by == NULL)
+    if (fallback == NULL || fallback->order_by == NULL || !is_write(request->method_bit))
         return false;
     read_lane(request, fallback, lane);
     return lane[0] != '\0' && lanes_is_waiting(request->valves->service->segment,
@@ -497,9 +502,8 @@ bool handover_must_queue(struct request *request)
 
 enum step handover_start(struct request *request, const struct config_fallback *fallback)
 {
-    const unsigned writes = HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE;
     // What the upstream has taken of the body already cannot be had again.
-    if ((request->method_bit & writes) == 0 || request->body_passed)
+    if (!is_write(request->method_bit) || request->body_passed)
         return STEP_NEXT;
     struct handover *handover = calloc(1, sizeof(*handover));
     if (handover == NULL)

@@ -13,7 +13,7 @@ struct handover;
 
 // STEP_NEXT: the fallback does not fit this request. STEP_ANSWERED: it will be answered, or is.
 enum step handover_start(struct request *request, const struct config_fallback *fallback);
-// Other operations of its lane wait in the outbox, so it must not go past them.
+// A write, and other operations of its lane wait in the outbox: it must not go past them.
 bool handover_must_queue(struct request *request);
 
 size_t handover_send(struct handover *handover, const void *bytes, size_t len);

@@ -256,17 +256,28 @@ static bool is_of_304(const struct http_header *h)
            http_name_is(h->name, h->name_len, "content-location");
 }
 
+// But for those that the gateway has said already; several of one name all come.
+static void add_headers(struct request *request, const struct stored_answer *stored, bool of_304)
+{
+    bool *hidden = request_alloc(request, stored->n_headers + 1);
+    if (hidden == NULL)
+        return;
+    for (size_t i = 0; i < stored->n_headers; i++)
+        hidden[i] = answer_has_own_header(request, &stored->headers[i]) ||
+                    (of_304 && !is_of_304(&stored->headers[i]));
+    for (size_t i = 0; i < stored->n_headers; i++)
+        if (!hidden[i])
+            (void)request_add_answer_header(request, stored->headers[i].name,
+                                            stored->headers[i].value);
+}
+
 static void give(struct request *request, const struct stored_answer *stored)
 {
     uint64_t resident = last_good_resident_s(stored);
     bool unchanged =
         stored->status == 200 && cache_is_not_modified(request->headers, request->n_headers,
                                                        stored->headers, stored->n_headers);
-    for (size_t i = 0; i < stored->n_headers; i++) {
-        const struct http_header *h = &stored->headers[i];
-        if (!answer_has_own_header(request, h) && (!unchanged || is_of_304(h)))
-            (void)request_add_answer_header(request, h->name, h->value);
-    }
+    add_headers(request, stored, unchanged);
     last_good_mark(request, cache_age_s(&stored->terms, resident),
                    cache_stale_age_s(&stored->terms, resident));
     (void)answer_in_place(request, unchanged ? 304 : stored->status, stored->body,

@@ -51,7 +51,8 @@ def assert_cached(answer, body=b"row"):
 
 def test_the_database_down_gives_the_last_good_answer(start, database):
     suite = start()
-    database.answer(dated(headers=[("ETag", '"v1"'), ("Cache-Control", "max-age=5"), ("X-Row", "7")], age_s=30))
+    database.answer(dated(headers=[("ETag", '"v1"'), ("Cache-Control", "max-age=5"), ("X-Row", "7"),
+                                    ("Link", "<a>"), ("Link", "<b>")], age_s=30))
     first = suite.get("/api/db/items?id=1")
     assert first.status == 200 and first.header("Valvechain-Fallback") is None
     assert first.header("Age") is None
@@ -61,6 +62,7 @@ def test_the_database_down_gives_the_last_good_answer(start, database):
     assert_cached(again)
     assert 30 <= int(again.header("Age")) < 60, "the age that its Date tells"
     assert int(again.header("Valvechain-Fallback-Age")) == int(again.header("Age")) - 5
+    assert again.all("Link") == ["<a>", "<b>"]
     assert again.header("X-Row") == "7" and again.header("Content-Type") == "text/plain"
     assert again.header("Date") == first.header("Date")
     assert len([name for name, _ in again.headers if name.lower() == "date"]) == 1

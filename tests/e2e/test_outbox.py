@@ -234,6 +234,18 @@ def test_an_upstream_that_a_reload_took_away_keeps_its_operations(start):
         assert [request.body for request in upstream.requests if request.method == b"POST"] == [b"kept"]
 
 
+def test_reads_do_not_wait_for_the_writes_of_their_lane(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}", order_by=["X-Account"]))
+    mine = [("X-Account", "a")]
+    assert post(suite, headers=mine).status == 202
+    assert valvectl(suite, "outbox", "pause", "mail").returncode == 0
+    with Upstream(port=port):
+        wait_for(lambda: suite.get("/mail/list", mine).status == 200, 10, "the breaker to let it pass")
+        assert post(suite, key="k2", headers=mine).status == 202, "a write waits its turn"
+        assert post(suite, key="k3", headers=[("X-Account", "b")]).status == 200
+
+
 def test_permanent_errors_die_and_an_operator_revives_them(start):
     port = reserve_port()
     suite = start(config_of(f"http://127.0.0.1:{port}"))
