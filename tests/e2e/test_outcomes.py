@@ -120,7 +120,7 @@ def test_retry_after_lengthens_the_open_time(start, upstream):
     refused = suite.get("/a")
     assert json.loads(refused.body)["code"] == "circuit_open"
     assert 40 <= int(refused.header("Retry-After")) <= 51
-    assert 40000 < breaker(suite)["retryInMs"] <= 50000
+    assert 40000 < breaker(suite)["retryInMs"] < 51000
 
 
 def test_and_not_beyond_its_bound(start, upstream):
@@ -128,6 +128,6 @@ def test_and_not_beyond_its_bound(start, upstream):
     upstream.answer(response(503, "Service Unavailable", [("Retry-After", "3600")]))
     for _ in range(4):
         assert suite.get("/a").status == 503
-    assert breaker(suite)["retryInMs"] <= 400
+    assert breaker(suite)["retryInMs"] < 1000
     upstream.answer(OK)
     wait_for(lambda: suite.get("/a").status == 200, 10, "recovery")
