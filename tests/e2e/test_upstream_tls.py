@@ -346,6 +346,20 @@ def test_a_dead_endpoint_costs_no_request(authority, tls):
             assert [front.request("POST", "/a", body=b"x").status for _ in range(12)] == [200] * 12
 
 
+def test_the_outbox_delivers_over_https(authority, tls):
+    port = reserve_port()
+    model = {"upstreams": [{"name": "mail", "url": f"https://127.0.0.1:{port}", "tls": {"ca_file": authority.ca_file}}],
+             "routes": [{"path": "/", "upstream": "mail", "fallbacks": [{"kind": "queue"}]}]}
+    with Suite(processes=("api-front", "breaker"), config=model, env={**QUIET, "OUTBOX_BACKOFF": 50,
+                                                                      "OUTBOX_BACKOFF_MAX": 200}) as suite:
+        got = suite.request("POST", "/send", [("Idempotency-Key", '"k1"')], b"hello")
+        assert got.status == 202, got
+        where = got.header("Location")
+        with Upstream(port=port, tls=tls) as upstream:
+            wait_for(lambda: suite.get(where).json()["state"] == "done", 20, "the delivery")
+            assert [(request.target, request.body) for request in upstream.requests] == [(b"/send", b"hello")]
+
+
 # ---- HTTP/2 -----------------------------------------------------------------------------------------
 
 NGINX = """
