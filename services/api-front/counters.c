@@ -52,7 +52,7 @@ struct route_counters {
 struct upstream_counters {
     char *name;
     metric_id results[RESULTS];
-    metric_id latency, connections, ejections, ejected, panic, repeats, repeats_refused;
+    metric_id latency, connections, ejections, ejected, unhealthy, panic, repeats, repeats_refused;
 };
 struct policy_counters {
     char name[LIMIT_NAME_MAX];
@@ -129,6 +129,7 @@ static void add_upstream(struct counters *counters, const char *name)
     upstream->repeats = reg(counters, METRIC_INDEX_upstream_repeats, name, NULL, NULL);
     upstream->repeats_refused =
         reg(counters, METRIC_INDEX_upstream_repeats_refused, name, NULL, NULL);
+    upstream->unhealthy = reg(counters, METRIC_INDEX_upstream_unhealthy, name, NULL, NULL);
     upstream->panic = reg(counters, METRIC_INDEX_upstream_panic, name, NULL, NULL);
 }
 
@@ -291,10 +292,11 @@ void counters_upstream_retry(struct valves *valves, const char *upstream, bool m
 }
 
 void counters_upstream_endpoints(struct valves *valves, const char *upstream, uint64_t ejected,
-                                 bool panic)
+                                 uint64_t unhealthy, bool panic)
 {
     struct counters *counters = valves->counters;
     metric_gauge(counters->metrics, upstream_of(counters, upstream)->ejected, (double)ejected);
+    metric_gauge(counters->metrics, upstream_of(counters, upstream)->unhealthy, (double)unhealthy);
     metric_gauge(counters->metrics, upstream_of(counters, upstream)->panic, panic ? 1 : 0);
 }
 

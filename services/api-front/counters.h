@@ -62,7 +62,7 @@ void counters_upstream_connections(struct valves *valves, const char *upstream, 
 void counters_upstream_retry(struct valves *valves, const char *upstream, bool made);
 void counters_upstream_ejection(struct valves *valves, const char *upstream);
 void counters_upstream_endpoints(struct valves *valves, const char *upstream, uint64_t ejected,
-                                 bool panic);
+                                 uint64_t unhealthy, bool panic);
 
 // Called by the other files of the decisions half.
 // A request waited so long for the limiter; `answered`: it got its word.

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "breaker/probed.h"
 #include "limit/policy.h"
 #include "service/advice.h"
 #include "service/finding.h"
@@ -180,6 +181,29 @@ static json_t *check_breakers(struct health_report *report)
     return object;
 }
 
+// Each endpoint that has a probe, as it stands.
+static void check_probes(struct health_report *report)
+{
+    struct probed record;
+    for (uint32_t i = 0; i < PROBED_MAX; i++) {
+        if (!probed_read(report->valves->service->segment, i, &record) ||
+            !is_upstream(report->valves->service->model, record.upstream))
+            continue;
+        enum probed_state state = probed_state_at(&record, report->now_ns);
+        bool stale = record.probed_ns != 0 && report->now_ns >= record.until_ns;
+        char name[sizeof(record.upstream) + sizeof(record.endpoint) + 8];
+        char finding[sizeof(record.reason) + 48];
+        (void)snprintf(name, sizeof(name), "probe:%s:%s", record.upstream, record.endpoint);
+        (void)snprintf(finding, sizeof(finding), "%s%s",
+                       state == PROBED_UNHEALTHY ? "unhealthy: "
+                       : stale                   ? "no longer probed: no breaker process"
+                                                 : "",
+                       stale ? "" : record.reason);
+        add_check(report, name,
+                  state == PROBED_UNHEALTHY || stale ? HEALTH_DEGRADED : HEALTH_HEALTHY, finding);
+    }
+}
+
 static json_t *process_entry(const struct health_report *report, uint32_t index,
                              const struct slot_info *slot)
 {
@@ -260,6 +284,7 @@ json_t *system_health_report(struct valves *valves, unsigned *ret_status)
     check_peers(&report);
     check_published(&report);
     json_t *breakers = check_breakers(&report);
+    check_probes(&report);
     json_t *metrics = metrics_of(&report);
     char timestamp[32];
     format_timestamp(timestamp);

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "breaker/probed.h"
 #include "counters.h"
 #include "front.h"
 #include "valves.h"
@@ -18,11 +20,42 @@ static size_t count_left_out(const struct upstream_pool *pool, uint64_t now_ms)
 }
 
 // One on trial is not back yet: its place is still taken.
+static bool is_ejected(const struct upstream_endpoint *endpoint)
+{
+    return endpoint->health.state != ENDPOINT_IN;
+}
+
 static size_t count_ejected(const struct upstream_pool *pool)
 {
     size_t n = 0;
     for (size_t i = 0; i < pool->n_endpoints; i++) {
-        n += pool->endpoints[i].health.state != ENDPOINT_IN ? 1 : 0;
+        n += is_ejected(&pool->endpoints[i]) ? 1 : 0;
+    }
+    return n;
+}
+
+// Those that an ejection must not add to beyond its cap.
+static size_t count_out(const struct upstream_pool *pool)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        n += is_ejected(&pool->endpoints[i]) || pool->endpoints[i].unhealthy ? 1 : 0;
+    }
+    return n;
+}
+
+static size_t read_probes(struct upstream_pool *pool)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        struct upstream_endpoint *endpoint = &pool->endpoints[i];
+        struct probed record;
+        char name[CONFIG_ENDPOINT_TEXT_MAX];
+        config_endpoint_format(endpoint->config, name);
+        endpoint->unhealthy = probed_find(pool->front->service->segment, pool->config->name, name,
+                                          &endpoint->probed_hint, &record) &&
+                              probed_state_at(&record, clock_mono_ns()) == PROBED_UNHEALTHY;
+        n += endpoint->unhealthy ? 1 : 0;
     }
     return n;
 }
@@ -62,7 +95,7 @@ void upstream_health_report(struct upstream_endpoint *endpoint, uint32_t ticket,
     }
     uint64_t now_ms = front_now_ms(pool->front);
     const struct config_ejection *rules = &pool->config->ejection;
-    bool may_eject = endpoint_may_eject(rules, pool->n_endpoints, count_ejected(pool));
+    bool may_eject = endpoint_may_eject(rules, pool->n_endpoints, count_out(pool));
     enum endpoint_change change =
         endpoint_report(health, rules, ticket, outcome, may_eject, now_ms);
     if (change == ENDPOINT_SAME) {
@@ -80,6 +113,8 @@ void upstream_health_report(struct upstream_endpoint *endpoint, uint32_t ticket,
 
 void upstream_health_tick(struct upstream_pool *pool, uint64_t now_ms)
 {
+    bool has_probes = pool->config->probe.kind != CONFIG_PROBE_OFF;
+    size_t n_unhealthy = has_probes ? read_probes(pool) : 0;
     size_t n_out = count_left_out(pool, now_ms);
     bool panic =
         pool->n_endpoints > 1 && endpoint_panics(&pool->config->ejection, pool->n_endpoints, n_out);
@@ -88,7 +123,7 @@ void upstream_health_tick(struct upstream_pool *pool, uint64_t now_ms)
         tell(pool, "", panic ? "panic" : "calm", 0, n_out);
     }
     counters_upstream_endpoints(pool->front->valves, pool->config->name, count_ejected(pool),
-                                panic);
+                                n_unhealthy, panic);
 }
 
 static bool is_same(const struct config_endpoint *a, const struct config_endpoint *b)
@@ -106,6 +141,7 @@ static void inherit_pool(struct upstream_pool *fresh, const struct upstream_pool
         for (size_t k = 0; k < old->n_endpoints; k++) {
             if (is_same(fresh->endpoints[i].config, old->endpoints[k].config)) {
                 fresh->endpoints[i].health = old->endpoints[k].health;
+                fresh->endpoints[i].unhealthy = old->endpoints[k].unhealthy;
             }
         }
     }

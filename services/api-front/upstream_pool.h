@@ -30,6 +30,8 @@ struct upstream_endpoint {
     struct upstream_conn *idle_newest, *idle_oldest;
     unsigned n_idle, n_open; // open: idle, connecting and in use
     struct endpoint_health health;
+    bool unhealthy;       // by active probes
+    uint32_t probed_hint; // where their record was
 };
 
 struct upstream_pool {

@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "events.h"
 #include "outbox.h"
+#include "probes.h"
 #include "watch.h"
 
 #define RECLAIM_INTERVAL_MS 100
@@ -32,6 +33,7 @@ struct breaker_service {
     struct commands commands;
     metric_id permits[APP_RESULTS];
     struct outbox *outbox;
+    struct probes *probes;
     uv_timer_t timers[N_TIMERS];
     int n_open_timers;
 };
@@ -103,7 +105,8 @@ static int check(void *const *params, const struct config_model *model, struct p
         return -ENOMEM;
     int rc = breaker_compile(params[GROUP_BREAKERS], model, problems, set);
     free(set);
-    return rc;
+    int probes_rc = probes_check(model, problems);
+    return rc < 0 ? rc : probes_rc;
 }
 
 static void register_events(const struct breaker_service *self)
@@ -175,12 +178,14 @@ static int attach(struct breaker_service *self)
     if (rc < 0)
         log_error("breaker.commands_failed", "the command socket cannot be served",
                   LSTR("error", strerror(-rc)));
-    return rc < 0 ? rc : serve_others(self);
+    rc = rc < 0 ? rc : serve_others(self);
+    return rc < 0 ? rc : probes_create(service, &self->probes);
 }
 
 static void detach(struct breaker_service *self)
 {
     bus_serve_no_bytes(self->service->bus);
+    probes_destroy(&self->probes);
     outbox_destroy(&self->outbox); // its attempts hold permits
     app_permits_destroy(&self->apps);
     breaker_detach(&self->view);
@@ -213,6 +218,9 @@ static int reload(struct service *service, void *state)
 {
     struct breaker_service *self = state;
     int rc = publish_definitions(self);
+    if (rc < 0)
+        return rc;
+    rc = probes_reload(self->probes);
     if (rc < 0)
         return rc;
     start_timers(self); // BREAKER_WATCH_INTERVAL may be another

@@ -11,6 +11,9 @@
 #include "base/parse.h"
 #include "config/model.h"
 
+const char *const config_probe_kind_names[CONFIG_PROBE_KINDS] = {
+    "off", "http", "https", "tcp", "redis", "postgres", "smtp"};
+
 #define ALLOWED "allowed " CONFIG_URL_ALLOWED
 
 static const char why_form[] = "is no URL of an upstream, " ALLOWED;

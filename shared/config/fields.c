@@ -313,6 +313,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_outcomes] = "upstreams[].outcomes",
         [OBJECT_retry] = "upstreams[].retry",
         [OBJECT_tls] = "upstreams[].tls",
+        [OBJECT_probe] = "upstreams[].probe",
         [OBJECT_route] = "routes[]",
         [OBJECT_fallback] = "routes[].fallbacks[], upstreams[].fallbacks[]",
     };

@@ -22,6 +22,7 @@ enum config_object {
     OBJECT_retry,
     OBJECT_tls,
     OBJECT_outcomes,
+    OBJECT_probe,
     OBJECT_route,
     OBJECT_fallback,
     N_OBJECTS

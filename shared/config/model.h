@@ -91,6 +91,7 @@ struct config_upstream {
     struct config_tls tls;
     // auto: with https as both agree on it, plain HTTP never; prior-knowledge: always, without TLS
     enum { HTTP2_AUTO, HTTP2_PRIOR_KNOWLEDGE, HTTP2_OFF } http2;
+    struct config_probe probe;
 };
 
 struct config_route {

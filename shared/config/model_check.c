@@ -34,6 +34,44 @@ static void check_transport(struct reader *reader, const struct json_path *path,
                         "'prior-knowledge' is for plain HTTP, allowed with https: auto, off");
 }
 
+// A field that belongs to other kinds of probes is a misunderstanding, not a wish.
+static void check_probe(struct reader *reader, const struct json_path *path, json_t *json,
+                        const struct config_probe *probe)
+{
+    static const struct {
+        const char *key, *kinds;
+        unsigned allowed;
+    } rows[] = {
+        {"path", "'http' or 'https'", 1u << CONFIG_PROBE_HTTP | 1u << CONFIG_PROBE_HTTPS},
+        {"host", "'http' or 'https'", 1u << CONFIG_PROBE_HTTP | 1u << CONFIG_PROBE_HTTPS},
+        {"status_min", "'http' or 'https'", 1u << CONFIG_PROBE_HTTP | 1u << CONFIG_PROBE_HTTPS},
+        {"status_max", "'http' or 'https'", 1u << CONFIG_PROBE_HTTP | 1u << CONFIG_PROBE_HTTPS},
+        {"ca_file", "'https'", 1u << CONFIG_PROBE_HTTPS},
+        {"password", "'redis'", 1u << CONFIG_PROBE_REDIS},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct json_path at = {.parent = path, .key = rows[i].key, .at_key = true};
+        if (json_object_get(json, rows[i].key) && !(rows[i].allowed >> probe->kind & 1))
+            reader_complain(reader, &at, "only a probe of kind %s has this field", rows[i].kinds);
+    }
+    if (probe->status_min > probe->status_max)
+        reader_complain(reader, path, "'status_min' is %u and above 'status_max', which is %u",
+                        probe->status_min, probe->status_max);
+}
+
+static void check_probed_endpoints(struct reader *reader, const struct json_path *path,
+                                   const struct config_upstream *upstream)
+{
+    const struct json_path at = {.parent = path, .key = "probe"};
+    for (size_t i = 0; i < upstream->n_endpoints; i++)
+        if (upstream->probe.kind == CONFIG_PROBE_POSTGRES && upstream->endpoints[i].unix_path) {
+            reader_complain(reader, &at,
+                            "a probe of kind 'postgres' needs a host, and %s is a Unix socket",
+                            upstream->endpoints[i].unix_path);
+            return;
+        }
+}
+
 static void check_upstream(struct reader *reader, const struct json_path *path, json_t *json,
                            const struct config_upstream *upstream)
 {
@@ -45,6 +83,7 @@ static void check_upstream(struct reader *reader, const struct json_path *path, 
     else if (url && urls)
         reader_complain(reader, path, "has both 'url' and 'urls', allowed is one of them");
     check_transport(reader, path, json, upstream);
+    check_probed_endpoints(reader, path, upstream);
     for (size_t i = 0; i + 1 < model->n_upstreams && upstream->name; i++) {
         const struct json_path at = {.parent = path, .key = "name"};
         if (model->upstreams[i].name && strcmp(model->upstreams[i].name, upstream->name) == 0)
@@ -156,6 +195,8 @@ void reader_check(struct reader *reader, const struct json_path *path, json_t *j
 {
     if (object == OBJECT_upstream)
         check_upstream(reader, path, json, out);
+    else if (object == OBJECT_probe)
+        check_probe(reader, path, json, out);
     else if (object == OBJECT_route)
         check_route(reader, path, out);
     else if (object == OBJECT_fallback)

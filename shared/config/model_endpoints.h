@@ -12,6 +12,28 @@ struct config_ejection {  // by the calls of one gateway
     uint64_t time_ms, time_max_ms;
 };
 
+enum config_probe_kind {
+    CONFIG_PROBE_OFF,
+    CONFIG_PROBE_HTTP,
+    CONFIG_PROBE_HTTPS,
+    CONFIG_PROBE_TCP,
+    CONFIG_PROBE_REDIS,
+    CONFIG_PROBE_POSTGRES,
+    CONFIG_PROBE_SMTP,
+    CONFIG_PROBE_KINDS
+};
+extern const char *const config_probe_kind_names[CONFIG_PROBE_KINDS];
+struct config_probe { // by the breaker process
+    enum config_probe_kind kind;
+    uint32_t port;                   // 0: the endpoint's
+    char *path, *host;               // http, https; host NULL: the endpoint's
+    char *ca_file;                   // https; NULL: as the upstream's tls says
+    uint32_t status_min, status_max; // http, https
+    char *password;                  // redis; NULL: none
+    uint32_t healthy, unhealthy;     // probes in a row
+    uint64_t interval_ms, timeout_ms;
+};
+
 enum config_retry_status {
     CONFIG_RETRY_502 = 1u << 0,
     CONFIG_RETRY_503 = 1u << 1,

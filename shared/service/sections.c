@@ -1,4 +1,5 @@
 #include "base/assert.h"
+#include "breaker/probed.h"
 #include "limit/lease.h"
 #include "limit/operator.h"
 #include "limit/top.h"
@@ -19,6 +20,7 @@ size_t service_segment_sections(const struct suite_params *suite,
         top_section_spec(),
         breaker_state_section_spec(),
         breaker_window_section_spec(),
+        probed_section_spec(),
         advice_section_spec(),
         finding_section_spec(),
         lanes_section_spec(),
