@@ -266,12 +266,12 @@ static void report_homeless(const struct outbox *outbox)
     const struct outbox_totals *totals = &outbox->journal.view.totals;
     for (size_t i = 0; i < totals->n; i++) {
         const struct outbox_figures *figures = &totals->upstreams[i];
-        if (figures->items[OUTBOX_QUEUED] > 0 && outbox_config(outbox, figures->upstream) == NULL)
+        uint64_t waiting = figures->items[OUTBOX_QUEUED] + figures->items[OUTBOX_SENDING];
+        if (waiting > 0 && outbox_config(outbox, figures->upstream) == NULL)
             log_warn(
                 "outbox.no_upstream",
                 "operations wait for an upstream that the configuration does not have any more",
-                LSTR("upstream", figures->upstream),
-                LUINT("queued", figures->items[OUTBOX_QUEUED]));
+                LSTR("upstream", figures->upstream), LUINT("operations", waiting));
     }
 }
 

@@ -172,7 +172,7 @@ struct own_view { // what a process keeps to itself
     struct ramp_credit ramp;
 };
 #define LINE_BYTES   offsetof(struct breaker_line, buckets[1]) // windows of one bucket
-#define STACK_KEPT   4096
+#define STACK_KEPT   16384
 #define PARTICIPANTS (PROCESSES + 1) // and the owner
 struct situation {
     struct breaker_cell cell;
