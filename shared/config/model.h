@@ -42,8 +42,9 @@ struct config_fallback {
     // mock: what is answered, and for which reads only
     unsigned mock_methods; // http_method_bit; GET and HEAD by default, 0 when only rpc methods are
     char **rpc_methods;    // JSON-RPC methods in a POST; NULL-terminated or NULL
-    char **order_by;       // queue: header fields and json:/POINTER that name the lane; NULL-terminated or NULL
-    uint64_t max_age_ms;   // cache
+    char **order_by; // queue: header fields and json:/POINTER that name the lane; NULL-terminated
+                     // or NULL
+    uint64_t max_age_ms; // cache
     uint16_t mock_status;
     char *mock_content_type;
     // ${request_id} and ${path} stand for that text, JSON-escaped and without quotes; ${rpc_id} for
