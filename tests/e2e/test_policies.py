@@ -144,7 +144,7 @@ def test_a_bad_reload_changes_nothing_and_says_why(start):
 def test_check_lists_every_mistake_with_its_place(tmp_path):
     path = tmp_path / "valvechain.json"
     path.write_text("""{"limits": {"policies": [
-  {"name": "a", "limit": 70000, "window_ms": 1000},
+  {"name": "a", "limit": 16777216, "window_ms": 1000},
   {"name": "a", "limit": 1},
   {"name": "b", "unlimited": true, "limit": 1, "replaces": ["b"]}
 ]}}""")
@@ -152,7 +152,7 @@ def test_check_lists_every_mistake_with_its_place(tmp_path):
                           env={"CONFIG_FILE": str(path), "PATH": os.environ["PATH"]}, check=False)
     told = done.stdout + done.stderr
     assert done.returncode != 0
-    for place in ("valvechain.json:2:26: limits.policies[0].limit: '70000'",
+    for place in ("valvechain.json:2:26: limits.policies[0].limit: '16777216'",
                   "valvechain.json:3:12: limits.policies[1].name: 'a' is already",
                   "valvechain.json:3:3: limits.policies[1]: the field 'window_ms' is missing",
                   "valvechain.json:4:", "'b' is the policy itself"):

@@ -87,7 +87,7 @@ def test_describe_has_parameters_and_metrics():
     what = describe()
     parameters = {row["name"]: row for row in what["parameters"]}
     assert parameters["GLOBAL_RATE_MAX"]["default"] == "1000"
-    assert parameters["GLOBAL_RATE_MAX"]["maximum"] == 65535
+    assert parameters["GLOBAL_RATE_MAX"]["maximum"] == 16777215
     assert parameters["AUTH_RATE_MAX"]["default"] is None
     assert parameters["REDIS_PASSWORD"]["secret"] and parameters["REGIONAL_SCALING"]["planned"]
     assert parameters["LIMITS_MODE"]["choices"] == "enforce|shadow"
@@ -118,7 +118,7 @@ def test_check_shows_every_problem_at_once():
 def test_bad_values_do_not_start():
     answer = run(env={"GLOBAL_RATE_MAX": "-1"})
     assert answer.returncode == 1
-    assert "GLOBAL_RATE_MAX" in answer.stderr and "65535" in answer.stderr
+    assert "GLOBAL_RATE_MAX" in answer.stderr and "16777215" in answer.stderr
 
 
 @pytest.mark.parametrize("args, said", [

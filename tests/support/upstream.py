@@ -14,7 +14,9 @@ Upstream(tls=context) speaks HTTPS (support/certificates.py). What a suite needs
 upstream: Suite(**upstream.reach(ca_file), ...).
 """
 
+import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -49,6 +51,50 @@ class Request:
 
 class _Closed(Exception):
     pass
+
+
+class _SharedTls:
+    """A TLS socket that a test writes to while the serving thread waits in recv: OpenSSL lets one thread
+    at a time into a connection, so nobody waits inside."""
+
+    def __init__(self, sock):
+        sock.setblocking(False)
+        self._sock, self._timeout, self._inside = sock, None, threading.Lock()
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def settimeout(self, seconds):
+        self._timeout = seconds
+
+    def _when_ready(self, step):
+        end = None if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            reads, writes = [], []
+            with self._inside:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    reads.append(self._sock)
+                except ssl.SSLWantWriteError:
+                    writes.append(self._sock)
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not any(select.select(reads, writes, [], left)):
+                raise TimeoutError("timed out")
+
+    def recv(self, count):
+        return self._when_ready(lambda: self._sock.recv(count))
+
+    def send(self, data):
+        return self._when_ready(lambda: self._sock.send(data))
+
+    def sendall(self, data):
+        view = memoryview(data)
+        while view:
+            view = view[self.send(view):]
+
+    def unwrap(self):
+        return self._when_ready(self._sock.unwrap)
 
 
 class _ServerConnection:
@@ -244,7 +290,7 @@ class Upstream:
     def _encrypt(self, connection):
         plain = connection.sock
         try:
-            connection.sock = self.tls.wrap_socket(plain, server_side=True)
+            connection.sock = _SharedTls(self.tls.wrap_socket(plain, server_side=True))
         except OSError as problem:
             self.tls_failures.append(problem)
             raise
