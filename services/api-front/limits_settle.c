@@ -24,10 +24,9 @@ static const struct limit_policy *policy_of(const struct limit_view *view,
 
 // A request that its client leaves before the answer keeps its charge: a guess that nobody waited
 // for was a guess.
-static void settle_failed_only(struct request *request, uint32_t index)
+static bool is_counted(const struct request *request, const struct limit_policy *policy)
 {
-    if (request->status != 401 && request->status != 403)
-        limit_refund_charge(request->valves->limits, &request->limits, index);
+    return !policy->failed_only || request->status == 401 || request->status == 403;
 }
 
 // The answer's header says the whole cost; some of it was charged on arrival.
@@ -62,10 +61,10 @@ void limits_settle(struct request *request)
             charge->cost > 0 ? policy_of(request->valves->limits, charge) : NULL;
         if (policy == NULL)
             continue;
-        if (policy->cost_header[0] != '\0' && request->source == ANSWER_UPSTREAM)
+        if (!is_counted(request, policy))
+            limit_refund_charge(request->valves->limits, &request->limits, i);
+        else if (policy->cost_header[0] != '\0' && request->source == ANSWER_UPSTREAM)
             settle_cost(request, policy, i);
-        if (policy->failed_only)
-            settle_failed_only(request, i);
     }
     lease_wait_return(request);
 }

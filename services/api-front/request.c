@@ -136,6 +136,10 @@ static void set_host(struct request *request, const char *host, size_t len)
     if (port != NULL) {
         *port = '\0';
     }
+    size_t bare_len = strlen(bare);
+    if (bare_len > 1 && bare[bare_len - 1] == '.') { // the root's: the same name, the same limits
+        bare[bare_len - 1] = '\0';
+    }
     for (char *c = bare; *c != '\0'; c++) {
         *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
     }

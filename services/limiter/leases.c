@@ -75,15 +75,17 @@ static void on_state(void *arg, bool up, const char *why)
         log_info("limit.store_up", "Redis answers: distributed limits are exact");
         service_set_finding(leases->service, "");
         publish_state(leases, true, "");
-    } else if (leases->was_up || !leases->said_why) { // not for each try that fails
+    } else {
         char finding[FINDING_MAX];
         (void)snprintf(finding, sizeof(finding),
                        "Redis is away, distributed limits follow their on_store_failure: %s", why);
+        service_set_finding(leases->service, finding); // of the latest try: what keeps it away now
+    }
+    if (!up && (leases->was_up || !leases->said_why)) { // not for each try that fails
         log_warn("limit.store_away",
                  "Redis is away: distributed limits follow their "
                  "on_store_failure until it is back",
                  LSTR("why", why));
-        service_set_finding(leases->service, finding);
         publish_state(leases, false, why);
         leases->said_why = true;
     }

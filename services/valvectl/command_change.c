@@ -60,7 +60,7 @@ int command_limit_set(struct valvectl *ctl)
     Valvechain__V1__LimitChange change = VALVECHAIN__V1__LIMIT_CHANGE__INIT;
     if (!valvectl_take_key(ctl, policy, key) || !take_limit(ctl, &change))
         return VALVECTL_FINDING;
-    if (!policy[0] || (!change.end && (!ctl->for_text || !ctl->reason))) {
+    if (!policy[0] || (!change.end && (!ctl->for_text || !ctl->reason || !ctl->reason[0]))) {
         fputs("valvectl: limit set needs POLICY KEY... --limit N --for TIME --reason TEXT\n",
               stderr);
         return VALVECTL_FINDING;

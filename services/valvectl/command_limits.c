@@ -111,9 +111,13 @@ static void print_state(const struct limit_policy *policy, const struct key_stat
     char limit[24] = "unlimited";
     if (state->limit != UINT64_MAX)
         snprintf(limit, sizeof(limit), "%" PRIu64, state->limit);
-    printf("%-24s used %" PRIu64 " of %s, %" PRIu64 " left, next free in %.1f s%s%s\n",
-           policy->name, state->used, limit, state->remaining, (double)state->reset_ns / NS_PER_S,
-           state->overridden ? ", a limit of its own" : "",
+    if (policy->scope == POLICY_DISTRIBUTED) // what is left is for Redis to say
+        printf("%-24s counted in Redis for all machines, limit %s; without it here %" PRIu64,
+               policy->name, limit, state->used);
+    else
+        printf("%-24s used %" PRIu64 " of %s, %" PRIu64 " left, next free in %.1f s", policy->name,
+               state->used, limit, state->remaining, (double)state->reset_ns / NS_PER_S);
+    printf("%s%s\n", state->overridden ? ", a limit of its own" : "",
            state->shares_cell ? ", in a cell shared with other keys" : "");
 }
 

@@ -106,6 +106,14 @@ void config_lower(char *text)
         *p = (char)tolower((unsigned char)*p);
 }
 
+void config_lower_host(char *host)
+{
+    size_t len = host ? strlen(host) : 0;
+    config_lower(host);
+    if (len > 1 && host[len - 1] == '.')
+        host[len - 1] = '\0';
+}
+
 bool config_routes_overlap(const struct config_route *a, const struct config_route *b)
 {
     bool same_host = a->host && b->host ? strcmp(a->host, b->host) == 0 : a->host == b->host;
@@ -143,7 +151,7 @@ static void check_route(struct reader *reader, const struct json_path *path,
 {
     config_drop_last_slash(route->path);
     config_drop_last_slash(route->rewrite);
-    config_lower(route->host);
+    config_lower_host(route->host);
     if (route->strip_path && route->rewrite)
         reader_complain(reader, path,
                         "has both 'strip_path' and 'rewrite', allowed is one of them");

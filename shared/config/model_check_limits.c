@@ -116,7 +116,7 @@ static void check_match(struct reader *reader, const struct json_path *policy_pa
     for (char **p = match->paths; p && *p; p++)
         config_drop_last_slash(*p);
     for (char **host = match->hosts; host && *host; host++)
-        config_lower(*host);
+        config_lower_host(*host);
     check_tiers(reader, &path, match);
     check_match_headers(reader, &path, match);
 }

@@ -37,6 +37,7 @@ int config_upstream_add_url(struct config_upstream *upstream, const char *url,
 void config_upstream_drop_endpoints(struct config_upstream *upstream);
 void config_drop_last_slash(char *path); // "/api/" is "/api"; NULL allowed
 void config_lower(char *text);           // NULL allowed
+void config_lower_host(char *host);      // and without the root's dot; NULL allowed
 bool config_routes_overlap(const struct config_route *a, const struct config_route *b);
 
 // What the rows cannot say, object by object (model_check.c); called when the object is read.

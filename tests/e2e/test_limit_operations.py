@@ -153,6 +153,8 @@ def test_a_key_of_several_parts_has_a_limit_of_its_own(start, tmp_path, upstream
     lacking = valvectl(suite, "limit", "set", *key[:3], "--limit", "7", "--for", "1h", "--reason", "x",
                        code=1)
     assert "does not count by such a key" in lacking
+    unexplained = valvectl(suite, "limit", "set", *key, "--limit", "7", "--for", "1h", "--reason", "", code=1)
+    assert "--reason TEXT" in unexplained
     valvectl(suite, "limit", "set", *key, "--limit", "policy")
     assert "of 4" in valvectl(suite, "limit", "show", *key)
 

@@ -169,6 +169,22 @@ def test_failed_attempts_alone_count(start, upstream):
     assert suite.get("/a").status == 401, "elsewhere nothing is bound"
 
 
+def test_a_cost_told_by_an_answer_that_does_not_count_is_not_charged(start, upstream):
+    suite = start(policy("guesses", 5, count="failed", cost_header="X-Cost"))
+    costs = b"Content-Length: 0\r\nX-Cost: 3\r\n\r\n"
+    upstream.answer(b"HTTP/1.1 200 OK\r\n" + costs)
+    assert spend(suite, at_most=10) == 10
+    upstream.answer(b"HTTP/1.1 401 Unauthorized\r\n" + costs)
+    assert [suite.get("/a").status for _ in range(3)] == [401, 401, 429]
+
+
+def test_a_dot_behind_the_host_escapes_no_policy(start):
+    suite = start(policy("ours", 1, match={"hosts": ["api.example", "b.example."]}))
+    assert suite.get("/a", {"Host": "api.example"}).status == 200
+    for host in ("api.example.", "API.example.:80", "b.example", "b.example."):
+        assert suite.get("/a", {"Host": host}).status == 429, host
+
+
 def test_guesses_in_flight_count(start, upstream):
     """Parallel guesses must not all pass before the first is answered."""
     suite = start(AUTH_COUNT="failed", AUTH_RATE_MAX=3, AUTH_PATHS="/login")

@@ -80,6 +80,8 @@ def test_a_small_limit_is_exact_and_says_when_it_fits_again(redis, start):
     refused = one.get("/x", {"X-Forwarded-For": "203.0.113.1"})
     assert refused.status == 429
     assert 50 <= int(refused.header("Retry-After")) <= 61
+    assert "counted in Redis for all machines, limit 5; without it here 0" in ask(
+        one, "show", "tier-free", "client:203.0.113.1")
     assert spend(other, 1, client="203.0.113.2") == 1, "another key"
 
 
@@ -127,8 +129,12 @@ def test_a_year_and_sixteen_million(redis, start, tmp_path):
 
 
 def reset(suite, *key, code=0):
+    return ask(suite, "reset", *key, "--reason", "ticket 7", code=code)
+
+
+def ask(suite, *words, code=0):
     env = {name: str(value) for name, value in suite.environment().items()}
-    run = subprocess.run([binary("valvectl"), "limit", "reset", *key, "--reason", "ticket 7"],
+    run = subprocess.run([binary("valvectl"), "limit", *words],
                          capture_output=True, text=True, timeout=20, check=False,
                          env={**env, "PATH": "/usr/bin"})
     assert run.returncode == code, (run.stdout, run.stderr)
@@ -293,6 +299,17 @@ def test_a_wrong_password_is_named_and_never_shown(start):
         assert "gu3ss" not in suite["limiter"].text
         health = suite.get("/api/health").text
         assert "Redis is away" in health
+
+
+def test_health_says_what_keeps_redis_away_now(start):
+    with Redis(password="s3cret") as store:
+        suite = start(store, REDIS_PASSWORD="s3cret")
+        store.call("CONFIG", "SET", "requirepass", "another")
+        store.password = "another"
+        store.call("CLIENT", "KILL", "TYPE", "normal")
+        suite["limiter"].wait_event("limit.store_away")
+        wait_for(lambda: "WRONGPASS" in suite.get("/api/health").text, 20, "the reason of the tries since then")
+        assert len(suite["limiter"].events("limit.store_away")) == 1, "not for each try"
 
 
 class Cable:
