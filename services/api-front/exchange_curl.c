@@ -247,7 +247,9 @@ static void on_done(struct curl_call *call, CURLcode code)
     if (tell_moved(c)) {
         return;
     }
-    if (code == CURLE_OK || upstream_answer_is_whole(&x->answer)) {
+    // An end within the head is none of libcurl's errors: nothing says yet how long the answer is.
+    bool ended_well = code == CURLE_OK && x->answer.head_complete;
+    if (ended_well || upstream_answer_is_whole(&x->answer)) {
         upstream_answer_end(&x->answer);
         exchange_deliver(x);
     } else {

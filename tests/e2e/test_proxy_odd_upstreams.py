@@ -109,6 +109,19 @@ def test_interim_answers_win_no_time_for_the_final_one():
         assert front.get("/a").status == 502
 
 
+def test_an_answer_that_ends_within_its_head_is_broken_not_late():
+    def cut(_request, connection):
+        connection.sock.sendall(head)
+        connection.close()
+
+    with Upstream() as upstream, start(upstream.url, CB_TIMEOUT=30000) as front:
+        upstream.answer(cut)
+        for head in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200", INTERIM):
+            got = front.request("POST", "/a", body=b"x", timeout=20)
+            assert (got.status, got.json()["code"]) == (502, "upstream_bad_answer"), head
+        assert front.metrics().sum("valvechain_upstream_calls_total", result="reset") == 4
+
+
 @pytest.mark.parametrize("method", [b"PUT", b"POST"])  # repeatable and not
 def test_bytes_on_a_kept_connection_are_no_answer_to_a_later_request(method):
     """The front is stopped while both the request and the unasked answer arrive."""

@@ -28,6 +28,7 @@ import test_proxy_streaming as streaming  # noqa: E402
 from test_proxy_odd_upstreams import (  # noqa: E402, F401
     test_an_answer_begun_early_takes_nothing_from_the_body,
     test_an_answer_complete_early_never_ends_the_cut_body,
+    test_an_answer_that_ends_within_its_head_is_broken_not_late,
     test_bytes_on_a_kept_connection_are_no_answer_to_a_later_request,
     test_interim_answers_win_no_time_for_the_final_one,
     test_unasked_bytes_are_no_answer_to_a_get,
