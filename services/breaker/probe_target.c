@@ -115,8 +115,10 @@ static void end(struct probe_target *target, const char *why)
     record->probed_ns = now_ns;
     record->since_ns = changed ? now_ns : record->since_ns;
     record->took_ns = now_ns - target->start_ns;
-    record->until_ns =
-        now_ns + MISSED_INTERVALS * (rules->interval_ms + rules->timeout_ms) * NS_PER_MS;
+    // libpq keeps to whole seconds of its own: the next one may take as long as this one.
+    uint64_t timeout_ns = rules->timeout_ms * NS_PER_MS;
+    uint64_t longest_ns = record->took_ns > timeout_ns ? record->took_ns : timeout_ns;
+    record->until_ns = now_ns + MISSED_INTERVALS * (rules->interval_ms * NS_PER_MS + longest_ns);
     record->successes += why == NULL ? 1 : 0;
     record->failures += why != NULL ? 1 : 0;
     memset(record->reason, 0, sizeof(record->reason));

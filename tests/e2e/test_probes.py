@@ -231,6 +231,23 @@ def test_postgres():
             assert wait_state(suite, url, "unhealthy", 60)["reason"] == "it did not answer"
 
 
+def test_what_a_slow_ping_found_lasts_until_the_next():
+    """libpq waits for two seconds at least, whatever timeout_ms says."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with start(url, kind="postgres", timeout_ms=100, unhealthy=1) as suite:
+            found = wait_state(suite, url, "unhealthy")
+            states = set()
+
+            def next_is_there():
+                entry = endpoints(suite)[url]
+                states.add(entry["state"])
+                return entry["bad"] > found["bad"]
+
+            wait_for(next_is_there, 20, "another ping to give up")
+            assert states == {"unhealthy"}
+
+
 def test_servers_that_hang_keep_nobody_else_waiting():
     """PQping blocks a thread for seconds; names are looked up, and the outbox commits, in the same ones."""
     with ExitStack() as stack:
