@@ -31,6 +31,16 @@ static bool find_word(const char *text, enum breaker_state *ret_state)
     return false;
 }
 
+// Terminals and line-based tools show these texts.
+static bool has_control(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    }
+    return false;
+}
+
 // What is wrong with it; NULL: nothing.
 static const char *wrong_with(const Valvechain__V1__BreakerCommand *command,
                               enum breaker_state *ret_state)
@@ -45,6 +55,8 @@ static const char *wrong_with(const Valvechain__V1__BreakerCommand *command,
         return "who must say who gives the command";
     if (command->why[0] == '\0')
         return "why must say the reason";
+    if (has_control(command->who) || has_control(command->why))
+        return "who and why must be text of one line, without control characters";
     return NULL;
 }
 

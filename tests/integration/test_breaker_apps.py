@@ -151,7 +151,9 @@ def test_an_operator_forces_states_for_a_time(start):
 
 @pytest.mark.parametrize("command, told", [
     ({"action": "break"}, "action"), ({"action": "open", "breaker": "nobody"}, "no breaker"),
-    ({"action": "open", "why": ""}, "why"), ({"action": "reset", "for_ms": 5000}, "for_ms")])
+    ({"action": "open", "why": ""}, "why"), ({"action": "open", "why": "a\x1b[31m"}, "control"),
+    ({"action": "open", "why": "one\ntwo"}, "control"),
+    ({"action": "reset", "for_ms": 5000}, "for_ms")])
 def test_a_command_that_is_wrong_says_so(start, command, told):
     topic, reply = start().commands.set(**command)
     assert topic == "refused" and told in reply["reason"]
