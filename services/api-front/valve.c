@@ -4,6 +4,7 @@
 #include "exchange.h"
 #include "fallback.h"
 #include "handover.h"
+#include "mail.h"
 #include "request.h"
 #include "valve_outcome.h"
 #include "valves.h"
@@ -25,6 +26,8 @@ enum step valve_enter(struct request *request)
     struct valves *valves = request->valves;
     int index = breaker_find(valves->breakers, request->upstream->name);
     set_call_timeout(request, index);
+    if (config_upstream_is_smtp(request->upstream))
+        return mail_answer(request);
     if (handover_must_queue(request))
         return fallback_answer(request, EXCHANGE_ANSWERED, BREAKER_GRANTED, 0);
     if (index < 0 || !valves_breakers_params(valves)->enabled)

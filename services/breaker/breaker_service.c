@@ -12,6 +12,7 @@
 #include "breaker_params.h"
 #include "commands.h"
 #include "events.h"
+#include "net/smtp_send.h"
 #include "outbox.h"
 #include "probes.h"
 #include "watch.h"
@@ -106,7 +107,8 @@ static int check(void *const *params, const struct config_model *model, struct p
     int rc = breaker_compile(params[GROUP_BREAKERS], model, problems, set);
     free(set);
     int probes_rc = probes_check(model, problems);
-    return rc < 0 ? rc : probes_rc;
+    int passwords_rc = smtp_passwords_check(model, problems);
+    return rc < 0 ? rc : probes_rc < 0 ? probes_rc : passwords_rc;
 }
 
 static void register_events(const struct breaker_service *self)

@@ -446,6 +446,8 @@ int outbox_create(struct service *service, struct breaker_view *breakers,
     mallopt(M_TOP_PAD, HEAP_KEPT_BYTES / 4);
     mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
     int rc = curl_loop_create(service->loop, &outbox->sender);
+    if (rc == 0 && (rc = smtp_sender_create(service->loop, &outbox->mailer)) < 0)
+        curl_loop_destroy(&outbox->sender);
     if (rc < 0) {
         free(outbox);
         return rc;

@@ -5,8 +5,9 @@
 //
 // The files: outbox_db (SQLite), outbox_vfs (its writes gathered),
 // outbox_store/accept/move/view/salvage (operations), outbox_journal (group commit), outbox_rules
-// (pure), outbox_send (HTTP), outbox_replay (when), outbox_serve (the bus), outbox_upload (large
-// bodies), outbox (wiring, figures). Thread: the loop's. docs/outbox.md is for its users.
+// (pure), outbox_send (HTTP), outbox_smtp (mail), outbox_replay (when), outbox_serve (the bus),
+// outbox_upload (large bodies), outbox (wiring, figures). Thread: the loop's. docs/outbox.md is for
+// its users.
 #ifndef VALVECHAIN_BREAKER_OUTBOX_H
 #define VALVECHAIN_BREAKER_OUTBOX_H
 

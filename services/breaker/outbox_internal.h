@@ -3,6 +3,7 @@
 #define VALVECHAIN_BREAKER_OUTBOX_INTERNAL_H
 
 #include "breaker_params.h"
+#include "net/smtp_send.h"
 #include "outbox.h"
 #include "outbox_journal.h"
 #include "outbox_send.h"
@@ -41,6 +42,7 @@ struct outbox {
     struct outbox_journal journal;
     struct outbox_uploads uploads;
     struct curl_loop *sender;
+    struct smtp_sender *mailer;
     struct outbox_upstream upstreams[CONFIG_UPSTREAMS_MAX];
     size_t n_upstreams;
     struct outbox_flight *flights;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "outbox_internal.h"
+#include "outbox_smtp.h"
 
 #define REFUSED_WAIT_NS (50 * NS_PER_MS)
 #define SETTLE_AGAIN_NS (1 * NS_PER_S)
@@ -156,10 +157,15 @@ static void claimed(struct outbox_job *job, int error)
                                           .dir = outbox->uploads.dir,
                                           .timeout_ms = timeout_ms(flight)};
     flight->upstream->attempts++;
-    int rc = config == NULL ? -EADDRNOTAVAIL
-             : outbox->stopping
-                 ? -ECANCELED
-                 : outbox_send(outbox->sender, &flight->call, &options, sent, flight);
+    int rc;
+    if (config == NULL)
+        rc = -EADDRNOTAVAIL;
+    else if (outbox->stopping)
+        rc = -ECANCELED;
+    else if (config_upstream_is_smtp(config))
+        rc = outbox_smtp(outbox->mailer, &flight->call, &options, sent, flight);
+    else
+        rc = outbox_send(outbox->sender, &flight->call, &options, sent, flight);
     if (rc < 0) {
         const struct outbox_attempt attempt = {.sent = OUTBOX_NOT_SENT,
                                                .gateway = true,
@@ -287,5 +293,6 @@ void outbox_replay_second(struct outbox *outbox)
 
 void outbox_replay_abandon(struct outbox *outbox)
 {
+    smtp_sender_destroy(&outbox->mailer);
     curl_loop_destroy(&outbox->sender); // each calls back, and settles with what is known
 }

@@ -38,7 +38,7 @@ double outbox_replay_rate(double live_per_s, uint64_t share_percent, uint64_t fl
 
 enum breaker_outcome outbox_outcome(const struct outbox_attempt *attempt)
 {
-    if (attempt->gateway)
+    if (attempt->gateway || attempt->refused)
         return BREAKER_IGNORED;
     if (attempt->timed_out)
         return BREAKER_TIMEOUT;
@@ -85,7 +85,10 @@ static enum next judge_answer(const struct outbox_attempt *attempt, const struct
         return judge_rpc(attempt, error, cap);
     if (status >= 200 && status < 400)
         return NEXT_DONE;
-    snprintf(error, cap, "answered %u", status);
+    if (attempt->reply != NULL)
+        snprintf(error, cap, "%s", attempt->reply);
+    else
+        snprintf(error, cap, "answered %u", status);
     bool passing = status == 408 || status == 425 || status == 429 ||
                    (status >= 500 && status != 501 && status != 505) ||
                    (status == 409 && (call->flags & OUTBOX_RESEND) != 0);

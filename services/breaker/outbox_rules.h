@@ -14,7 +14,9 @@ struct outbox_attempt {
     enum outbox_sent sent;
     bool timed_out;
     bool gateway; // ended here (shutdown, no memory): says nothing about the upstream
+    bool refused; // a mail, for good and by its own fault: says nothing about the server
     unsigned status;
+    const char *reply;       // in the words of a mail server, in place of the status; NULL: none
     uint64_t retry_after_ms; // UINT64_MAX: not said
     const char *body;        // of the answer, for JSON-RPC
     size_t body_len;

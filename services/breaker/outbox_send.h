@@ -1,6 +1,5 @@
-// One attempt over HTTP, by libcurl in the loop. What else may take operations later (SMTP) is
-// another function of this shape: an operation in, how far it came and what was answered out.
-// Thread: the loop's.
+// One attempt over HTTP, by libcurl in the loop. That over SMTP (outbox_smtp.h) has this shape,
+// too: an operation in, how far it came and what was answered out. Thread: the loop's.
 #ifndef VALVECHAIN_BREAKER_OUTBOX_SEND_H
 #define VALVECHAIN_BREAKER_OUTBOX_SEND_H
 

@@ -22,6 +22,7 @@ static const char why_host[] = "the host is neither a name nor an address, " ALL
 static const char why_port[] = "the port is out of range, allowed 1 to 65535";
 static const char why_path[] = "the path must be plain: without '//', dot segments, '?', '#', '%' "
                                "and blanks";
+static const char why_mail_path[] = "smtp:// and smtps:// have no path";
 static const char why_socket[] =
     "the socket must be an absolute path of at most 107 bytes, " ALLOWED;
 
@@ -103,6 +104,30 @@ static int parse_http(const char *text, bool tls, struct config_endpoint *ret_en
     return 0;
 }
 
+// The ports of RFC 5321 and RFC 8314; submission (587) is to be named.
+static int parse_smtp(const char *text, bool tls, struct config_endpoint *ret_endpoint,
+                      char **ret_base_path, const char **ret_why)
+{
+    const char *host;
+    size_t host_len, len = strcspn(text, "/?#\\");
+    uint16_t port;
+    *ret_why = parse_authority(text, len, tls ? 465 : 25, &host, &host_len, &port);
+    if (!*ret_why && text[len] != '\0' && strcmp(text + len, "/") != 0)
+        *ret_why = why_mail_path;
+    if (*ret_why)
+        return -EINVAL;
+    char *base_path = strdup(""), *host_copy = lower_copy(host, host_len);
+    if (!base_path || !host_copy) {
+        free(base_path);
+        free(host_copy);
+        return -ENOMEM;
+    }
+    *ret_endpoint =
+        (struct config_endpoint){.host = host_copy, .port = port, .tls = tls, .smtp = true};
+    *ret_base_path = base_path;
+    return 0;
+}
+
 static int parse_unix(const char *text, struct config_endpoint *ret_endpoint, char **ret_base_path,
                       const char **ret_why)
 {
@@ -130,10 +155,20 @@ int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
         return parse_http(url + 7, false, ret_endpoint, ret_base_path, ret_why);
     if (strncasecmp(url, "https://", 8) == 0)
         return parse_http(url + 8, true, ret_endpoint, ret_base_path, ret_why);
+    if (strncasecmp(url, "smtp://", 7) == 0)
+        return parse_smtp(url + 7, false, ret_endpoint, ret_base_path, ret_why);
+    if (strncasecmp(url, "smtps://", 8) == 0)
+        return parse_smtp(url + 8, true, ret_endpoint, ret_base_path, ret_why);
     if (strncasecmp(url, "unix:", 5) == 0)
         return parse_unix(url + 5, ret_endpoint, ret_base_path, ret_why);
     *ret_why = why_form;
     return -EINVAL;
+}
+
+const char *config_endpoint_scheme(const struct config_endpoint *endpoint)
+{
+    static const char *const schemes[2][2] = {{"http", "https"}, {"smtp", "smtps"}};
+    return schemes[endpoint->smtp][endpoint->tls];
 }
 
 void config_endpoint_format(const struct config_endpoint *endpoint,
@@ -145,6 +180,6 @@ void config_endpoint_format(const struct config_endpoint *endpoint,
     }
     bool v6 = strchr(endpoint->host, ':') != NULL;
     snprintf(ret_text, CONFIG_ENDPOINT_TEXT_MAX, "%s://%s%.255s%s:%u",
-             endpoint->tls ? "https" : "http", v6 ? "[" : "", endpoint->host, v6 ? "]" : "",
+             config_endpoint_scheme(endpoint), v6 ? "[" : "", endpoint->host, v6 ? "]" : "",
              (unsigned)endpoint->port);
 }

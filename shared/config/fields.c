@@ -57,6 +57,15 @@ static bool is_header_name(const char *text)
     return text[0] != '\0' && strlen(text) <= 63;
 }
 
+static bool is_mail_address(const char *text)
+{
+    const char *at = strrchr(text, '@');
+    for (const char *p = text; *p; p++)
+        if (*p <= 0x20 || *p > 0x7e || strchr("<>()[]\\,;:\"", *p))
+            return false;
+    return at && at != text && at[1] != '\0' && strchr(text, '@') == at;
+}
+
 static bool is_file_name(const char *text)
 {
     for (const char *p = text; *p; p++)
@@ -173,6 +182,9 @@ static const struct config_form form_limit_path = {
     "and blanks"};
 static const struct config_form form_file = {is_file_name, "^[^\\u0000-\\u001f\\u007f]+$",
                                              "the path of a file"};
+static const struct config_form form_mail_address = {
+    is_mail_address, "^[^\\s@<>()\\[\\]\\\\,;:\"]+@[^\\s@<>()\\[\\]\\\\,;:\"]+$",
+    "an address like name@example.org"};
 static const struct config_form form_dns_name = {is_dns_name, "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
                                                  "a host name"};
 static const struct config_form form_key = {
@@ -313,6 +325,7 @@ const char *config_object_title(enum config_object object)
         [OBJECT_outcomes] = "upstreams[].outcomes",
         [OBJECT_retry] = "upstreams[].retry",
         [OBJECT_tls] = "upstreams[].tls",
+        [OBJECT_smtp] = "upstreams[].smtp",
         [OBJECT_probe] = "upstreams[].probe",
         [OBJECT_route] = "routes[]",
         [OBJECT_fallback] = "routes[].fallbacks[], upstreams[].fallbacks[]",

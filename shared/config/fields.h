@@ -21,6 +21,7 @@ enum config_object {
     OBJECT_ejection,
     OBJECT_retry,
     OBJECT_tls,
+    OBJECT_smtp,
     OBJECT_outcomes,
     OBJECT_probe,
     OBJECT_route,

@@ -162,7 +162,8 @@ int config_upstream_add_url(struct config_upstream *upstream, const char *url, c
     if (endpoints)
         upstream->endpoints = endpoints;
     bool other_path = upstream->base_path && strcmp(upstream->base_path, base_path) != 0;
-    bool other_scheme = endpoints && n > 0 && endpoints[0].tls != endpoint.tls;
+    bool other_scheme = endpoints && n > 0 &&
+                        (endpoints[0].tls != endpoint.tls || endpoints[0].smtp != endpoint.smtp);
     if (!endpoints || other_path || other_scheme) {
         *ret_why = other_scheme ? "has another scheme than the first, allowed is the same for all"
                                 : "has another path than the first, allowed is the same for all";

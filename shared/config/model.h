@@ -56,13 +56,21 @@ struct config_endpoint {
     char *host; // name or address literal without brackets; NULL for a Unix socket
     char *unix_path;
     uint16_t port;
-    bool tls; // https
+    bool tls;  // https, smtps
+    bool smtp; // a mail server: smtp, smtps
 };
 
 struct config_tls {    // how an https upstream is known, and we to it
     char *ca_file;     // NULL: the machine's authorities
     char *server_name; // asked for (SNI) and looked for in the certificate; NULL: the URL's host
     char *certificate, *key; // of ours, PEM; NULL: none
+};
+
+struct config_smtp { // how mail is submitted
+    char *from;      // of messages that name no sender; NULL: they must
+    // auto: required with a username, else if-offered
+    enum { STARTTLS_AUTO, STARTTLS_REQUIRED, STARTTLS_IF_OFFERED, STARTTLS_NEVER } starttls;
+    char *username, *password_file; // both or none
 };
 
 struct config_breaker { // fields that are 0 take CB_*; all ones: the file says 0
@@ -93,6 +101,7 @@ struct config_upstream {
     // auto: with https as both agree on it, plain HTTP never; prior-knowledge: always, without TLS
     enum { HTTP2_AUTO, HTTP2_PRIOR_KNOWLEDGE, HTTP2_OFF } http2;
     struct config_probe probe;
+    struct config_smtp smtp;
 };
 
 struct config_route {
@@ -108,6 +117,12 @@ struct config_route {
     struct config_fallback fallbacks[FALLBACK_CHAIN_MAX];
     size_t n_fallbacks;
 };
+
+// All endpoints of an upstream have one scheme.
+static inline bool config_upstream_is_smtp(const struct config_upstream *upstream)
+{
+    return upstream->n_endpoints > 0 && upstream->endpoints[0].smtp;
+}
 
 // The chain that holds for a route.
 static inline const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,
@@ -149,7 +164,9 @@ struct config_model *config_model_load_parameters(const char *path);
 //   EMAIL_UPSTREAM_URL       email       /api/email   fallback: queue, then error
 // The upstream sees the whole path. Where the model has an upstream of that name, the variable only
 // takes the place of its endpoints (the environment wins over the file); the routes stay as they
-// are. -EINVAL with problems, -ENOMEM; the model is then fit for config_model_destroy() only.
+// are. Then, what can be said of the whole only: the routes of a mail server have `queue` as the
+// first of their chain, because the outbox is what delivers to it. -EINVAL with problems, -ENOMEM;
+// the model is then fit for config_model_destroy() only.
 int config_model_add_params(struct config_model *model, const struct upstreams_params *upstreams,
                             struct problems *problems);
 struct config_model *config_model_empty(void);
@@ -159,11 +176,12 @@ const char *config_model_parameter(const struct config_model *model, const char 
 const char *config_model_parameter_place(const struct config_model *model, const char *name);
 int config_model_schema(struct strbuf *out);    // JSON Schema (2020-12); -ENOMEM
 void config_model_markdown(struct strbuf *out); // for docs/
-#define CONFIG_URL_ALLOWED "http[s]://HOST[:PORT][/PATH] or unix:/SOCKET"
-// Parses http://host:port/path, https://[::1]:443, unix:/path. The strings are the caller's
-// (free()). -EINVAL: *ret_why says what is allowed. -ENOMEM.
+#define CONFIG_URL_ALLOWED "http[s]://HOST[:PORT][/PATH], unix:/SOCKET or smtp[s]://HOST[:PORT]"
+// Parses http://host:port/path, https://[::1]:443, unix:/path, smtp://host:587. The strings are the
+// caller's (free()). -EINVAL: *ret_why says what is allowed. -ENOMEM.
 int config_endpoint_parse(const char *url, struct config_endpoint *ret_endpoint,
                           char **ret_base_path, const char **ret_why);
+const char *config_endpoint_scheme(const struct config_endpoint *endpoint); // "https"; not of unix
 // "http://10.0.0.1:8080" or "unix:/run/app.sock"; what is longer is cut.
 #define CONFIG_ENDPOINT_TEXT_MAX 288
 void config_endpoint_format(const struct config_endpoint *endpoint,

@@ -17,15 +17,37 @@ static void check_chain(struct reader *reader, const struct json_path *path,
     }
 }
 
-// "tls" and "http2" have a meaning with one of the two schemes only.
+// A password never goes over a connection that anybody can read.
+static void check_smtp(struct reader *reader, const struct json_path *path, json_t *json,
+                       const struct config_upstream *upstream)
+{
+    const struct config_smtp *smtp = &upstream->smtp;
+    bool is_smtp = config_upstream_is_smtp(upstream);
+    const struct json_path at = {.parent = path, .key = "smtp", .at_key = true};
+    if (json_object_get(json, "smtp") && upstream->n_endpoints > 0 && !is_smtp)
+        reader_complain(reader, &at, "means nothing here, allowed with smtp:// and smtps://");
+    if (!smtp->username != !smtp->password_file)
+        reader_complain(reader, &at,
+                        "has one of 'username' and 'password_file', allowed is both or none");
+    if (is_smtp && upstream->endpoints[0].tls && smtp->starttls != STARTTLS_AUTO)
+        reader_complain(reader, &at,
+                        "'starttls' means nothing with smtps://, allowed with smtp://");
+    else if (smtp->username && smtp->starttls > STARTTLS_REQUIRED)
+        reader_complain(reader, &at,
+                        "'starttls' must be 'required' or 'auto' with a 'username': the password "
+                        "would go unencrypted");
+}
+
+// "tls" and "http2" have a meaning with some schemes only.
 static void check_transport(struct reader *reader, const struct json_path *path, json_t *json,
                             const struct config_upstream *upstream)
 {
     bool https = upstream->n_endpoints > 0 && upstream->endpoints[0].tls;
+    bool may_tls = https || config_upstream_is_smtp(upstream); // by STARTTLS
     const struct json_path tls = {.parent = path, .key = "tls", .at_key = true};
     const struct json_path http2 = {.parent = path, .key = "http2"};
-    if (json_object_get(json, "tls") && upstream->n_endpoints > 0 && !https)
-        reader_complain(reader, &tls, "means nothing here, allowed with https://");
+    if (json_object_get(json, "tls") && upstream->n_endpoints > 0 && !may_tls)
+        reader_complain(reader, &tls, "means nothing here, allowed with https:// and smtp[s]://");
     if (!upstream->tls.certificate != !upstream->tls.key)
         reader_complain(reader, &tls,
                         "has one of 'certificate' and 'key', allowed is both or none");
@@ -83,6 +105,7 @@ static void check_upstream(struct reader *reader, const struct json_path *path, 
     else if (url && urls)
         reader_complain(reader, path, "has both 'url' and 'urls', allowed is one of them");
     check_transport(reader, path, json, upstream);
+    check_smtp(reader, path, json, upstream);
     check_probed_endpoints(reader, path, upstream);
     for (size_t i = 0; i + 1 < model->n_upstreams && upstream->name; i++) {
         const struct json_path at = {.parent = path, .key = "name"};

@@ -68,9 +68,9 @@ static const char *const defs_names[N_OBJECTS] = {
     [OBJECT_limits] = "limits",     [OBJECT_tier] = "tier",         [OBJECT_region] = "region",
     [OBJECT_policy] = "policy",     [OBJECT_match] = "match",       [OBJECT_override] = "override",
     [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker",   [OBJECT_ejection] = "ejection",
-    [OBJECT_retry] = "retry",       [OBJECT_tls] = "tls",           [OBJECT_probe] = "probe",
-    [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback", [OBJECT_header] = "header",
-    [OBJECT_outcomes] = "outcomes",
+    [OBJECT_retry] = "retry",       [OBJECT_tls] = "tls",           [OBJECT_smtp] = "smtp",
+    [OBJECT_probe] = "probe",       [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback",
+    [OBJECT_header] = "header",     [OBJECT_outcomes] = "outcomes",
 };
 
 static json_t *object_ref(enum config_object object)

@@ -7,9 +7,9 @@
 #define HOST_BYTES 256
 #define URL_BYTES  300
 
-static void set_protocols(CURL *easy)
+static void set_protocols(CURL *easy, bool smtp)
 {
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, smtp ? "smtp,smtps" : "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); // the environment's is not for us
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -22,10 +22,11 @@ static void set_tls(CURL *easy, const struct config_tls *tls)
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (tls->ca_file != NULL) {
+    // These and no others. Also without one: the machine's bundle holds what its directory holds,
+    // and with a directory libcurl reads all of it for each connection in place of keeping it.
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    if (tls->ca_file != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); // these and no others
-    }
     if (tls->certificate != NULL) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->certificate);
         curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
@@ -55,10 +56,10 @@ int curl_upstream_set(CURL *easy, const struct config_upstream *upstream,
     char url[URL_BYTES], line[URL_BYTES], host[HOST_BYTES];
     const char *own = endpoint->host != NULL ? endpoint->host : "localhost";
     // The URL's host is asked for by SNI and looked for in the certificate.
-    bool renamed = endpoint->tls && upstream->tls.server_name != NULL;
+    bool renamed = (endpoint->tls || endpoint->smtp) && upstream->tls.server_name != NULL;
     const char *name = renamed ? upstream->tls.server_name : own;
     struct curl_slist *connect_to = NULL;
-    snprintf(url, sizeof(url), "%s://%s:%u/", endpoint->tls ? "https" : "http", bracket(name, host),
+    snprintf(url, sizeof(url), "%s://%s:%u/", config_endpoint_scheme(endpoint), bracket(name, host),
              endpoint->port != 0 ? (unsigned)endpoint->port : 80u);
     if (endpoint->unix_path == NULL && (renamed || address != NULL)) {
         snprintf(line, sizeof(line), "::%s:", bracket(address != NULL ? address : own, host));
@@ -73,9 +74,10 @@ int curl_upstream_set(CURL *easy, const struct config_upstream *upstream,
     }
     if (endpoint->unix_path != NULL)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->unix_path);
-    set_protocols(easy);
-    set_version(easy, upstream, endpoint->tls);
-    if (endpoint->tls)
+    set_protocols(easy, endpoint->smtp);
+    if (!endpoint->smtp)
+        set_version(easy, upstream, endpoint->tls);
+    if (endpoint->tls || endpoint->smtp) // STARTTLS
         set_tls(easy, &upstream->tls);
     *ret_connect_to = connect_to;
     return 0;

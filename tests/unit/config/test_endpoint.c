@@ -70,6 +70,13 @@ Test(endpoint, https)
     expect_scheme("https://[::1]/x", true, "::1", 443, "/x");
 }
 
+Test(endpoint, smtp)
+{
+    expect_scheme("smtp://mail", false, "mail", 25, "");
+    expect_scheme("smtps://Mail:1465/", true, "mail", 1465, "");
+    expect_refusal("smtp://mail/x", "have no path");
+}
+
 Test(endpoint, unix_sockets)
 {
     expect_unix("unix:/run/app.sock", "/run/app.sock");
@@ -123,7 +130,8 @@ Test(endpoint, refusals_say_what_is_allowed)
 
 Test(endpoint, is_written_as_it_is_read)
 {
-    const char *const urls[] = {"http://10.0.0.1:8080", "http://[::1]:80", "unix:/run/app.sock"};
+    const char *const urls[] = {"http://10.0.0.1:8080", "http://[::1]:80", "unix:/run/app.sock",
+                                "smtp://mail:25", "smtps://mail:465"};
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
         struct config_endpoint endpoint;
         char *base_path, text[CONFIG_ENDPOINT_TEXT_MAX];

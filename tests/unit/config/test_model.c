@@ -265,10 +265,10 @@ Test(model, upstream_addresses)
                    "c.json:1:15: upstreams[0]: has both 'url' and 'urls', allowed is one of them");
     expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"ftp://a\"}]}",
                    "c.json:1:33: upstreams[0].url: 'ftp://a' is no URL of an upstream, "
-                   "allowed http[s]://HOST[:PORT][/PATH] or unix:/SOCKET");
+                   "allowed " CONFIG_URL_ALLOWED);
     expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"http://u:secret@a\"}]}",
                    "c.json:1:33: upstreams[0].url: '********' names and passwords do not belong "
-                   "into it, allowed http[s]://HOST[:PORT][/PATH] or unix:/SOCKET");
+                   "into it, allowed " CONFIG_URL_ALLOWED);
     expect_problem("{\"upstreams\":[{\"name\":\"a\",\"urls\":[\"http://a/x\",\n\"http://a/y\"]}]}",
                    "c.json:2:1: upstreams[0].urls[1]: 'http://a/y' has another path than the "
                    "first, allowed is the same for all");
@@ -441,6 +441,39 @@ Test(model, load)
     cr_expect_eq(config_model_load("/", &problems, &model), -EISDIR);
 }
 
+Test(model, smtp_of_upstreams)
+{
+    parse("{\"upstreams\":[{\"name\":\"a\",\"url\":\"smtp://a:587\",\"tls\":{\"ca_file\":\"/c\"},"
+          "\"smtp\":{\"from\":\"x@y.z\",\"username\":\"u\",\"password_file\":\"/p\"}}]}");
+    cr_expect(config_upstream_is_smtp(&model->upstreams[0]));
+    cr_expect_eq(model->upstreams[0].smtp.starttls, STARTTLS_AUTO);
+    cr_expect_str_eq(model->upstreams[0].smtp.from, "x@y.z");
+    static const struct {
+        const char *upstream, *problem;
+    } bad[] = {
+        {"\"url\":\"http://a\",\"smtp\":{}", "allowed with smtp:// and smtps://"},
+        {"\"url\":\"smtp://a\",\"smtp\":{\"username\":\"u\"}", "allowed is both or none"},
+        {"\"url\":\"smtps://a\",\"smtp\":{\"starttls\":\"never\"}", "nothing with smtps://"},
+        {"\"url\":\"smtp://a\",\"smtp\":{\"username\":\"u\",\"password_file\":\"/p\","
+         "\"starttls\":\"if-offered\"}",
+         "would go unencrypted"},
+        {"\"url\":\"smtp://a/b\"", "have no path"},
+        {"\"urls\":[\"smtp://a\",\"http://b\"]", "another scheme"},
+        {"\"url\":\"smtp://a\",\"smtp\":{\"from\":\"no address\"}", "name@example.org"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[256];
+        struct problems found = PROBLEMS_INIT;
+        struct config_model *none = NULL;
+        int len =
+            snprintf(text, sizeof(text), "{\"upstreams\":[{\"name\":\"a\",%s}]}", bad[i].upstream);
+        cr_expect_eq(config_model_parse("c.json", text, (size_t)len, &found, &none), -EINVAL);
+        cr_expect(found.n == 1 && strstr(found.items[0], bad[i].problem), "%s: %s", text,
+                  found.n > 0 ? found.items[0] : "");
+        problems_fini(&found);
+    }
+}
+
 Test(model, tls_and_http2_of_upstreams)
 {
     const char text[] = "{\"upstreams\":[{\"name\":\"a\",\"url\":\"https://a\",\"http2\":\"off\","
@@ -458,7 +491,8 @@ Test(model, tls_and_http2_of_upstreams)
     cr_expect_eq(up[2].http2, HTTP2_AUTO);
     cr_expect_null(up[2].tls.ca_file);
     expect_problem("{\"upstreams\":[{\"name\":\"a\",\"url\":\"http://a\",\"tls\":{}}]}",
-                   "c.json:1:44: upstreams[0].tls: means nothing here, allowed with https://");
+                   "c.json:1:44: upstreams[0].tls: means nothing here, allowed with https:// "
+                   "and smtp[s]://");
     expect_problem(
         "{\"upstreams\":[{\"name\":\"a\",\"url\":\"https://a\",\"tls\":{\"key\":\"k\"}}]}",
         "c.json:1:45: upstreams[0].tls: has one of 'certificate' and 'key', allowed is "

@@ -154,5 +154,18 @@ Test(model_params, contradictions_and_bad_urls_are_told_at_once)
                      "'app' (routes[0]), allowed is one of the two");
     cr_expect_str_eq(problems.items[1],
                      "EMAIL_UPSTREAM_URL: '********' names and passwords do not belong into it, "
-                     "allowed http[s]://HOST[:PORT][/PATH] or unix:/SOCKET");
+                     "allowed " CONFIG_URL_ALLOWED);
+}
+
+Test(model_params, routes_of_a_mail_server_begin_with_the_queue)
+{
+    static char mail[] = "smtp://mail:587";
+    params.email_url = mail;
+    cr_assert_eq(config_model_add_params(model, &params, &problems), 0);
+    params.email_url = NULL;
+    params.app_url = mail;
+    cr_assert_eq(config_model_add_params(model, &params, &problems), -EINVAL);
+    cr_expect_str_eq(problems.items[0],
+                     "routes[1] ('app'): the upstream 'app' is a mail server, to which the outbox "
+                     "delivers; needs 'queue' as the first of its fallbacks");
 }

@@ -1,0 +1,78 @@
+"""A real mail server (aiosmtpd) that records what it is given, and refuses or hangs up when told."""
+
+import email
+import email.policy
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+class Mail:
+    def __init__(self, envelope):
+        self.sender = envelope.mail_from
+        self.recipients = list(envelope.rcpt_tos)
+        self.raw = envelope.original_content
+        self.message = email.message_from_bytes(self.raw, policy=email.policy.default)
+
+    def text(self, subtype="plain"):
+        part = self.message.get_body((subtype,))
+        return part.get_content().replace("\r\n", "\n")
+
+
+class SmtpSink:
+    """`replies`: what the next messages are answered after DATA ("451 4.3.0 later"), "drop" hangs up
+    there, "drop at RCPT" before; `rcpt`: replies to RCPT by address, as long as they stand."""
+
+    def __init__(self, port, tls=None, login=None):
+        self.port, self.tls, self.login = port, tls, login
+        self.mails, self.replies, self.rcpt, self.logins = [], [], {}, []
+        self.encrypted = []
+        self.controller = None
+
+    def start(self):
+        options = {"enable_SMTPUTF8": False, "hostname": "sink.test"}
+        if self.tls:
+            options.update(tls_context=self.tls, require_starttls=True)
+        if self.login:
+            options.update(auth_required=True, auth_require_tls=bool(self.tls),
+                           authenticator=self._authenticate)
+        self.controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self.controller.factory = lambda: SMTP(self, **options)
+        self.controller.start()
+        return self
+
+    def stop(self):
+        if self.controller:
+            self.controller.stop(no_assert=True)
+            self.controller = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _authenticate(self, server, session, envelope, mechanism, auth_data):
+        given = (auth_data.login.decode(), auth_data.password.decode())
+        self.logins.append(given)
+        return AuthResult(success=given == self.login, handled=False)
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.replies[:1] == ["drop at RCPT"]:
+            self.replies.pop(0)
+            server.transport.abort()
+            return "421 gone"
+        if address in self.rcpt:
+            return self.rcpt[address]
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        reply = self.replies.pop(0) if self.replies else "250 2.0.0 taken"
+        if reply == "drop":
+            server.transport.abort()
+            return "421 gone"
+        if reply.startswith("2"):
+            self.mails.append(Mail(envelope))
+            self.encrypted.append(session.ssl is not None)
+        return reply
