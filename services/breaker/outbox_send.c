@@ -9,8 +9,6 @@
 #include "base/strbuf.h"
 #include "net/curl_upstream.h"
 
-#define BYTES_PER_MS 64 // an upload may be as slow as this beyond the timeout
-
 struct transfer {
     struct curl_call call; // the first member: what on_done() gets is the transfer
     struct curl_slist *headers, *connect_to;
@@ -188,7 +186,7 @@ static void set_options(struct transfer *transfer, const struct outbox_call *cal
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(connect_ms < options->timeout_ms ? connect_ms : options->timeout_ms));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                     (long)(options->timeout_ms + body_bytes / BYTES_PER_MS));
+                     (long)(options->timeout_ms + body_bytes / OUTBOX_BYTES_PER_MS));
     // On a kept connection that turns out to be closed libcurl sends once more by itself.
     bool once = (call->flags & OUTBOX_RESEND) == 0;
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)once);

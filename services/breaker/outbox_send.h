@@ -7,7 +7,8 @@
 #include "net/curl_loop.h"
 #include "outbox_rules.h"
 
-#define OUTBOX_ANSWER_MAX 65536 // of an answer's body is kept
+#define OUTBOX_ANSWER_MAX   65536 // of an answer's body is kept
+#define OUTBOX_BYTES_PER_MS 64    // an upload may be as slow as this beyond the timeout
 
 struct outbox_send_options {
     const struct config_upstream *upstream;

@@ -143,8 +143,8 @@ int outbox_smtp(struct smtp_sender *sender, const struct outbox_call *call,
     }
     *mail = (struct mail){.on_sent = callback, .arg = arg};
     memcpy(mail->id, message.id, sizeof(mail->id));
-    rc = smtp_send(sender, &message, options->upstream, options->lot, options->timeout_ms, on_sent,
-                   mail);
+    uint64_t timeout_ms = options->timeout_ms + message.text.len / OUTBOX_BYTES_PER_MS;
+    rc = smtp_send(sender, &message, options->upstream, options->lot, timeout_ms, on_sent, mail);
     if (rc < 0)
         free(mail);
     return rc;

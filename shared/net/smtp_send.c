@@ -206,10 +206,13 @@ void smtp_sender_destroy(struct smtp_sender **sender_p)
     *sender_p = NULL;
     if (sender == NULL)
         return;
-    for (struct submission *s = sender->under_way; s != NULL; s = s->next)
-        atomic_store(&s->aborted, true);
-    while (sender->under_way != NULL)
-        end(sender->under_way);
+    struct submission *s = sender->under_way, *next;
+    for (struct submission *each = s; each != NULL; each = each->next)
+        atomic_store(&each->aborted, true);
+    for (; s != NULL; s = next) {
+        next = s->next;
+        end(s);
+    }
     uv_mutex_destroy(&sender->mutex);
     curl_global_cleanup();
     uv_close((uv_handle_t *)&sender->async, free_sender);

@@ -194,3 +194,18 @@ Test(outbox_rules, replay_has_a_share_of_live_traffic_and_a_floor)
     cr_assert_float_eq(outbox_replay_rate(1000, 20, 50), 200, 1e-9);
     cr_assert_float_eq(outbox_replay_rate(1000, 0, 1), 1, 1e-9);
 }
+
+Test(outbox_rules, a_mail_refused_for_good_says_nothing_about_the_server)
+{
+    struct outbox_attempt attempt = answered(422, "");
+    attempt.refused = true;
+    attempt.reply = "550 5.1.1 no such user (RCPT)";
+    struct outbox_verdict verdict = judge(attempt, call_of(1, 0), HIGHEST);
+    cr_assert_eq(verdict.state, OUTBOX_DEAD);
+    cr_assert_str_eq(verdict.error, attempt.reply);
+    cr_assert_eq(outbox_outcome(&attempt), BREAKER_IGNORED);
+    attempt = answered(503, "");
+    attempt.reply = "451 4.3.0 later";
+    cr_assert_eq(judge(attempt, call_of(1, 0), HIGHEST).state, OUTBOX_QUEUED);
+    cr_assert_eq(outbox_outcome(&attempt), BREAKER_FAILURE);
+}
