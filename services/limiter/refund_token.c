@@ -36,6 +36,35 @@ static bool take_id(struct refund_mint *mint, uint64_t id)
     return !used;
 }
 
+// Field by field: what lies between the fields of a verdict is memory of this process, which a
+// token must not show.
+static void put_charge(const struct limit_charge *charge, uint8_t *out)
+{
+    struct limit_charge plain;
+    memset(&plain, 0, sizeof(plain));
+    plain.policy = charge->policy;
+    plain.shadow = charge->shadow;
+    plain.denied = charge->denied;
+    plain.limit = charge->limit;
+    plain.remaining = charge->remaining;
+    plain.reset_ns = charge->reset_ns;
+    plain.cell = charge->cell;
+    plain.bucket = charge->bucket;
+    plain.cost = charge->cost;
+    plain.tag = charge->tag;
+    plain.owner = charge->owner;
+    plain.hash = charge->hash;
+    plain.identity = charge->identity;
+    plain.ask = charge->ask;
+    plain.leased = charge->leased;
+    plain.store_away = charge->store_away;
+    plain.lease = charge->lease;
+    plain.key_id[0] = charge->key_id[0];
+    plain.key_id[1] = charge->key_id[1];
+    plain.lease_due = charge->lease_due;
+    memcpy(out, &plain, sizeof(plain));
+}
+
 size_t refund_token_make(struct refund_mint *mint, const struct limit_verdict *verdict,
                          uint64_t expires_ns, uint8_t token[REFUND_TOKEN_MAX])
 {
@@ -47,7 +76,7 @@ size_t refund_token_make(struct refund_mint *mint, const struct limit_verdict *v
     for (unsigned i = 0; i < verdict->n; i++) {
         if (verdict->charges[i].cost == 0)
             continue;
-        memcpy(token + len, &verdict->charges[i], sizeof(verdict->charges[i]));
+        put_charge(&verdict->charges[i], token + len);
         len += sizeof(verdict->charges[i]);
         head.n++;
     }

@@ -37,6 +37,30 @@ Test(refund_token, gives_back_what_was_charged_and_only_once)
     free(mint);
 }
 
+Test(refund_token, shows_nothing_of_the_memory_between_the_fields)
+{
+    struct refund_mint *mint = mint_create();
+    struct limit_verdict verdict;
+    uint8_t tokens[2][REFUND_TOKEN_MAX];
+    size_t len = 0, head = 5 * sizeof(uint64_t); // the seal and the number differ
+    for (unsigned i = 0; i < 2; i++) {
+        memset(&verdict, i == 0 ? 0x55 : 0xaa, sizeof(verdict));
+        verdict.n = 1;
+        verdict.generation = 3;
+        struct limit_charge *charge = &verdict.charges[0];
+        charge->policy = 1;
+        charge->shadow = charge->denied = charge->leased = charge->store_away = false;
+        charge->cell = charge->bucket = charge->cost = charge->lease_due = 1;
+        charge->limit = charge->remaining = charge->reset_ns = charge->tag = charge->owner = 1;
+        charge->hash = charge->identity = charge->lease = 1;
+        charge->key_id[0] = charge->key_id[1] = 1;
+        charge->ask = 0;
+        len = refund_token_make(mint, &verdict, 1000, tokens[i]);
+    }
+    cr_expect_arr_eq(tokens[0] + head, tokens[1] + head, len - head);
+    free(mint);
+}
+
 Test(refund_token, every_changed_byte_and_length_is_refused)
 {
     struct refund_mint *mint = mint_create(), *other = mint_create();
