@@ -151,11 +151,11 @@ int valvechain_attach(const char *application, char *ret_reason, size_t reason_b
     char reason[SEGMENT_REASON_MAX] = "";
     struct valvechain *handle = NULL;
     int r = -EINVAL;
-    if (!is_application_name(application)) {
+    if (application == NULL || !is_application_name(application)) {
         snprintf(reason, sizeof(reason),
                  "'%.40s' is no application's name: 1 to %d of a-z, 0-9 "
                  "and '-'",
-                 application, APPLICATION_MAX);
+                 application != NULL ? application : "", APPLICATION_MAX);
     } else if ((handle = calloc(1, sizeof(*handle))) == NULL) {
         r = -ENOMEM;
     } else {

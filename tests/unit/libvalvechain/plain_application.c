@@ -33,6 +33,7 @@ static void check_errors(void)
     struct valvechain *handle = NULL;
     CHECK(valvechain_attach("Bad Name", reason, sizeof(reason), &handle) == -EINVAL, "name");
     CHECK(strstr(reason, "1 to 19 of a-z") != NULL, "%s", reason);
+    CHECK(valvechain_attach(NULL, reason, sizeof(reason), &handle) == -EINVAL, "no name");
     CHECK(valvechain_attach("a-name-of-20-letters", NULL, 0, &handle) == -EINVAL, "long name");
     setenv("VALVECHAIN_NAME", "nobody", 1);
     CHECK(valvechain_attach("app", reason, sizeof(reason), &handle) == -ENOENT, "no suite");
