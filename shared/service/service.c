@@ -123,6 +123,9 @@ static void log_parameters(const struct frame *frame)
     free(cursor);
 }
 
+// A thread that comes to its end while we exit still writes into the frame's loop.
+static struct frame *volatile left_behind;
+
 static int frame_run(struct frame *frame)
 {
     const struct service_descriptor *descriptor = frame->descriptor;
@@ -173,7 +176,10 @@ static int run(const struct service_descriptor *descriptor, const struct service
     log_parameters(frame);
     code = frame_run(frame);
     *config = frame->config;
-    free(frame);
+    if (frame->loop_busy)
+        left_behind = frame;
+    else
+        free(frame);
     return code;
 }
 

@@ -21,6 +21,7 @@ struct frame {
     bool stop_asked;
     bool ready, ready_decided, was_ready; // decided: the service has said so itself
     bool announced;                       // process.started is published
+    bool loop_busy;                       // it could not be closed
     uint64_t ready_ns;
     char finding[FINDING_TEXT_MAX]; // what the service says
     char notice[FINDING_TEXT_MAX];  // what the frame says; shown while the service says nothing

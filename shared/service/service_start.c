@@ -264,13 +264,14 @@ static void signals_hold(void)
     sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 
-// The frame's own handles and what a service forgot; closing needs the loop to turn.
-static void loop_finish(uv_loop_t *loop)
+// The frame's own handles and what a service forgot; closing needs the loop to turn. False: a
+// thread of the pool is still at work for it, and nobody waits for that at the end.
+static bool loop_finish(uv_loop_t *loop)
 {
     uv_walk(loop, close_handle, NULL);
     for (int i = 0; i < 1000 && uv_run(loop, UV_RUN_NOWAIT); i++)
         continue;
-    uv_loop_close(loop);
+    return uv_loop_close(loop) == 0;
 }
 
 void frame_finish(struct frame *frame)
@@ -282,7 +283,7 @@ void frame_finish(struct frame *frame)
         process_metrics_refresh(frame->metrics, service);
     bus_close(&service->bus);
     if (service->loop)
-        loop_finish(service->loop);
+        frame->loop_busy = !loop_finish(service->loop);
     process_metrics_close(&frame->metrics);
     metric_set_close(&service->metrics);
     slot_release(&service->slot);
