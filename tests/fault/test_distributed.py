@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -316,7 +315,9 @@ class Cable:
     """TCP to the server that can be cut: no byte passes then, and no end of connection either."""
 
     def __init__(self, to_port):
-        self.port, self.to_port, self.is_cut = reserve_port(), to_port, False
+        self.port, self.to_port = reserve_port(), to_port
+        self.whole = threading.Event()
+        self.whole.set()
         self.listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -333,8 +334,7 @@ class Cable:
     def _pump(self, a, b):
         try:
             while data := a.recv(65536):
-                while self.is_cut:
-                    time.sleep(0.01)
+                self.whole.wait()
                 b.sendall(data)
         except OSError:
             pass
@@ -347,10 +347,10 @@ def test_a_cut_network_is_an_outage_and_comes_back(redis, start):
     suite = start(None, REDIS_PORT=cable.port)
     with Load(suite.port, "/x", connections=2, accept=(404, 429)) as load:
         load.wait_for_requests(100)
-        cable.is_cut = True
+        cable.whole.clear()
         wait_for(lambda: not is_up(suite), 10, "the outage seen")
         load.wait_for_requests(100)
-        cable.is_cut = False
+        cable.whole.set()
         wait_for(lambda: is_up(suite), 20, "Redis seen again")
         load.wait_for_requests(100)
     cable.listener.close()
