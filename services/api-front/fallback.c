@@ -94,14 +94,10 @@ static struct error_text error_of(enum exchange_result why, enum breaker_grant g
 }
 
 // Such a request might have been kept for later, had its body not been too long to be read ahead.
-static bool has_lost_its_body(const struct request *request, const struct config_fallback *chain,
-                              size_t n)
+static bool has_lost_its_body(const struct request *request)
 {
-    const unsigned writes = HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE;
-    for (size_t i = 0; i < n; i++)
-        if (chain[i].kind == FALLBACK_QUEUE)
-            return request->body_passed && (request->method_bit & writes) != 0;
-    return false;
+    return request->body_passed && (request->method_bit & HTTP_WRITES) != 0 &&
+           config_fallback_find(request->upstream, request->route, FALLBACK_QUEUE) != NULL;
 }
 
 static bool speaks_rpc(const struct request *request, const struct config_fallback *chain, size_t n)
@@ -152,7 +148,7 @@ static enum step answer_error(struct request *request, const struct config_fallb
     strbuf_json_string(&members, request->upstream->name, strlen(request->upstream->name));
     if (wait_s > 0)
         strbuf_printf(&members, ",\"retry%cafter\":%" PRIu64, is_rpc ? '_' : '-', wait_s);
-    if (has_lost_its_body(request, chain, n)) {
+    if (has_lost_its_body(request)) {
         strbuf_puts(&members, ",\"queued\":false");
         strbuf_printf(&detail,
                       "%s It could not be kept for later: of a body of more than %d bytes a part "

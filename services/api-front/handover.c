@@ -479,17 +479,12 @@ static bool read_key(struct handover *handover)
 
 static const struct config_fallback *queue_of(const struct request *request)
 {
-    size_t n;
-    const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
-    for (size_t i = 0; i < n; i++)
-        if (chain[i].kind == FALLBACK_QUEUE)
-            return &chain[i];
-    return NULL;
+    return config_fallback_find(request->upstream, request->route, FALLBACK_QUEUE);
 }
 
 static bool is_write(unsigned method_bit)
 {
-    return (method_bit & (HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE)) != 0;
+    return (method_bit & HTTP_WRITES) != 0;
 }
 
 bool handover_must_queue(struct request *request)

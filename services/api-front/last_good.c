@@ -30,12 +30,7 @@ uint64_t last_good_resident_s(const struct stored_answer *stored)
 
 static const struct config_fallback *cache_of(const struct request *request)
 {
-    size_t n;
-    const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
-    for (size_t i = 0; i < n; i++)
-        if (chain[i].kind == FALLBACK_CACHE)
-            return &chain[i];
-    return NULL;
+    return config_fallback_find(request->upstream, request->route, FALLBACK_CACHE);
 }
 
 static bool is_safe(unsigned method_bit)

@@ -9,6 +9,18 @@
 
 #define FILE_MAX_BYTES (1024 * 1024)
 
+const struct config_fallback *config_fallback_find(const struct config_upstream *upstream,
+                                                   const struct config_route *route,
+                                                   enum fallback_kind kind)
+{
+    size_t n;
+    const struct config_fallback *chain = config_fallbacks(upstream, route, &n);
+    for (size_t i = 0; i < n; i++)
+        if (chain[i].kind == kind)
+            return &chain[i];
+    return NULL;
+}
+
 struct config_model *config_model_empty(void)
 {
     return calloc(1, sizeof(struct config_model));

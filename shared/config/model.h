@@ -29,6 +29,7 @@ enum http_method_bit {
     HTTP_OPTIONS = 1u << 6,
     HTTP_OTHER = 1u << 7, // any other token (TRACE and CONNECT are refused before routing)
     HTTP_ANY = 0xffu,
+    HTTP_WRITES = HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE,
 };
 
 enum fallback_kind { FALLBACK_MOCK = 1, FALLBACK_ERROR, FALLBACK_QUEUE, FALLBACK_CACHE };
@@ -132,6 +133,11 @@ static inline const struct config_fallback *config_fallbacks(const struct config
     *ret_n = route->n_fallbacks > 0 ? route->n_fallbacks : upstream->n_fallbacks;
     return route->n_fallbacks > 0 ? route->fallbacks : upstream->fallbacks;
 }
+
+// The first of that kind in it; NULL: there is none.
+const struct config_fallback *config_fallback_find(const struct config_upstream *upstream,
+                                                   const struct config_route *route,
+                                                   enum fallback_kind kind);
 
 struct config_parameter {
     char *name;
