@@ -129,11 +129,11 @@ static const char *detail_of(unsigned status, const char *code)
     if (status == 422)
         return "This Idempotency-Key was used for a request with another target or body.";
     if (status == 413)
-        return "The service behind this path is away, and the body is too large to be kept for "
+        return "The request cannot be passed on now, and the body is too large to be kept for "
                "later.";
     if (strcmp(code, "outbox_full") == 0)
-        return "The service behind this path is away, and no more can be kept for it.";
-    return "The service behind this path is away, and the request could not be kept for later.";
+        return "The request cannot be passed on now, and no more can be kept for it.";
+    return "The request cannot be passed on now, and could not be kept for later.";
 }
 
 static void add_location(struct request *request, const char *id)
@@ -465,11 +465,10 @@ static bool read_key(struct handover *handover)
         handover->resend = false; // when nobody knows whether it arrived, a human decides
         return true;
     } else {
-        answer_refused(
-            handover, 400, "idempotency_key_missing",
-            "The service behind this path is away. The request can be kept and delivered "
-            "later if it has an Idempotency-Key, so that it takes effect once.",
-            0);
+        answer_refused(handover, 400, "idempotency_key_missing",
+                       "The request cannot be passed on now. It can be kept and delivered "
+                       "later if it has an Idempotency-Key, so that it takes effect once.",
+                       0);
         return false;
     }
     crypto_generichash_final(&state, handover->key, CALLER_HASH_BYTES);
