@@ -38,6 +38,7 @@ static bool take_id(struct refund_mint *mint, uint64_t id)
 
 // Field by field: what lies between the fields of a verdict is memory of this process, which a
 // token must not show.
+_Static_assert(sizeof(struct limit_charge) == 120, "a new field of a charge goes in here, too");
 static void put_charge(const struct limit_charge *charge, uint8_t *out)
 {
     struct limit_charge plain;
