@@ -10,11 +10,6 @@
 #include "valve_outcome.h"
 #include "valve_retry.h"
 
-static bool is_idempotent(unsigned method_bit)
-{
-    return (method_bit & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE | HTTP_OPTIONS)) != 0;
-}
-
 static bool is_keyed(const struct request *request)
 {
     const char *key;
@@ -33,7 +28,8 @@ static bool has_retries(const struct upstream_pool *pool)
 void exchange_retry_init(struct exchange *x)
 {
     const struct config_retry *rules = &x->pool->config->retry;
-    x->repeatable = is_idempotent(x->request->method_bit) || (rules->keyed && is_keyed(x->request));
+    x->repeatable =
+        (x->request->method_bit & HTTP_IDEMPOTENT) != 0 || (rules->keyed && is_keyed(x->request));
     if (has_retries(x->pool)) {
         retry_budget_call(&x->pool->budget, front_now_ms(x->front));
     }

@@ -431,11 +431,6 @@ static bool read_rpc(struct handover *handover, crypto_generichash_state *print)
     return fits;
 }
 
-static bool is_idempotent(unsigned method_bit)
-{
-    return (method_bit & (HTTP_PUT | HTTP_DELETE)) != 0;
-}
-
 // False: answered.
 static bool read_key(struct handover *handover)
 {
@@ -459,7 +454,7 @@ static bool read_key(struct handover *handover)
         hash_text(&state, text, len);
     } else if (handover->rpc) {
         (void)read_rpc(handover, &state);
-    } else if (is_idempotent(request->method_bit)) {
+    } else if ((request->method_bit & HTTP_IDEMPOTENT) != 0) {
         return true;
     } else if (config_upstream_is_smtp(request->upstream)) {
         handover->resend = false; // when nobody knows whether it arrived, a human decides

@@ -29,6 +29,8 @@ enum http_method_bit {
     HTTP_OPTIONS = 1u << 6,
     HTTP_OTHER = 1u << 7, // any other token (TRACE and CONNECT are refused before routing)
     HTTP_ANY = 0xffu,
+    HTTP_IDEMPOTENT =
+        HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE | HTTP_OPTIONS, // RFC 9110 9.2.2
     HTTP_WRITES = HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE,
 };
 
