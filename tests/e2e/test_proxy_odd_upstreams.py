@@ -3,6 +3,7 @@ alone in front of a scripted upstream."""
 
 import os
 import resource
+import shlex
 import signal
 import socket
 
@@ -254,7 +255,7 @@ def test_no_descriptor_left_is_no_failure_of_the_upstream():
 
 def test_max_connections_is_lowered_to_what_the_descriptors_hold(tmp_path, monkeypatch):
     wrapper = tmp_path / "front"
-    wrapper.write_text(f"#!/bin/sh\nulimit -n 240\nexec {binary('api-front')} \"$@\"\n")
+    wrapper.write_text(f"#!/bin/sh\nulimit -n 240\nexec {shlex.quote(binary('api-front'))} \"$@\"\n")
     wrapper.chmod(0o755)
     monkeypatch.setattr("support.suite.binary", lambda _process: str(wrapper))
     with Upstream() as upstream, start(upstream.url, MAX_CONNECTIONS=1000, TRUSTED_PROXIES="loopback") as front:
