@@ -67,8 +67,7 @@ def test_kept_while_away_and_delivered_once_it_is_back(start):
     assert suite.get(location).status == 404, "it is another caller's"
     mine = [("Authorization", "Bearer secret")]
     assert operation(suite, location, mine)["state"] == "queued"
-    with Upstream(port=port) as upstream:
-        upstream.answer(response(201, "Created", [("Content-Type", "text/plain")], b"done"))
+    with Upstream(port=port, answer=response(201, "Created", [("Content-Type", "text/plain")], b"done")) as upstream:
         wait_for(lambda: operation(suite, location, mine)["state"] == "done", 10, "delivery")
         got = upstream.requests[0]
         assert (got.method, got.target, got.body) == (b"POST", b"/mail/send", b'{"to":"a@b"}')
@@ -99,8 +98,7 @@ def test_the_rules_of_the_idempotency_key(start):
     assert post(suite, key=None, method="PUT").status == 202, "idempotent by its method"
     stranger = post(suite, b"two", headers=[("Authorization", "Bearer x")])
     assert stranger.status == 202, "each caller has keys of his own"
-    with Upstream(port=port) as upstream:
-        upstream.answer(response(200, "OK", body=b"result"))
+    with Upstream(port=port, answer=response(200, "OK", body=b"result")) as upstream:
         wait_state(suite, first.header("Location"), "done")
     wait_for(lambda: post(suite, b"one").header("Idempotent-Replayed") == "true", 10, "the answer")
     replayed = post(suite, b"one")
@@ -152,8 +150,7 @@ def test_lanes_keep_their_order(start):
             return response(503, "Service Unavailable", body=b"")
         return OK
 
-    with Upstream(port=port) as upstream:
-        upstream.answer(sometimes)
+    with Upstream(port=port, answer=sometimes) as upstream:
         wait_state(suite, last, "done", 20)
         wait_for(lambda: suite.metrics().sum("valvechain_outbox_operations", upstream="mail", state="queued") == 0, 10, "all")
         delivered, seen = {}, set()
@@ -184,9 +181,12 @@ def test_lanes_by_members_of_a_json_body(start):
     shown = valvectl(suite, "outbox", "show", ids[0])
     assert 'json:/params/0/chainId="0x0" json:/params/0/from="0x0"' in shown.stdout, shown
     failures = iter([True, False, False] * 4)
-    with Upstream(port=port) as upstream:
-        upstream.answer(lambda request, connection: response(503, "Service Unavailable", body=b"")
-                        if next(failures, False) else response(body=b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'))
+
+    def sometimes(_request, _connection):
+        return (response(503, "Service Unavailable", body=b"") if next(failures, False)
+                else response(body=b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'))
+
+    with Upstream(port=port, answer=sometimes) as upstream:
         for id in ids:
             wait_state(suite, f"/api/operations/{id}", "done", 20)
         lanes = {}
@@ -253,8 +253,7 @@ def test_permanent_errors_die_and_an_operator_revives_them(start):
                     target="/mail/send?token=hush3").header("Location")
     id = location.rsplit("/", 1)[1]
     mine = [("Authorization", "Bearer hush")]
-    with Upstream(port=port) as upstream:
-        upstream.answer(response(400, "Bad Request", body=b"no"))
+    with Upstream(port=port, answer=response(400, "Bad Request", body=b"no")) as upstream:
         wait_for(lambda: operation(suite, location, mine)["state"] == "dead", 10, "its death")
         listed = valvectl(suite, "outbox", "list", "dead")
         assert listed.returncode == 0 and id in listed.stdout

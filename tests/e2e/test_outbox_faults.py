@@ -3,6 +3,7 @@ without a word, what cannot be kept is refused with 503 and Retry-After, and the
 
 import glob
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from support.ports import reserve_port
 from support.suite import binary
-from support.upstream import Upstream
+from support.upstream import Upstream, response
 from support.wait import wait_for
 
 PROCESSES = ("api-front", "breaker")
@@ -87,8 +88,7 @@ def test_no_folder_that_can_be_made(start, make_suite):
 def test_the_exit_is_clean_with_an_attempt_under_way(start, port, signals):
     suite = start(CB_TIMEOUT=60000, OUTBOX_MAX_ATTEMPTS=100)
     location = post(suite, "k1").header("Location")
-    with Upstream(port=port) as upstream:
-        upstream.answer(lambda request, connection: connection.is_closed_by_peer(30) and None)
+    with Upstream(port=port, answer=lambda request, connection: connection.is_closed_by_peer(30) and None) as upstream:
         wait_for(lambda: upstream.requests, 10, "the attempt")
         breaker = suite["breaker"]
         for number in range(signals):
@@ -107,8 +107,9 @@ def test_terms_at_every_moment_of_leaving_end_it_cleanly(start):
     breaker = suite["breaker"]
     for i in range(5):
         assert post(suite, f"k{i}").status == 202
-        while breaker.is_running():
+        while breaker.is_running():  # some thousand a second; without a pause it would do nothing but take signals
             breaker.signal(signal.SIGTERM)
+            select.select([], [], [], 0.0002)
         assert breaker.child.returncode == 0, breaker.tail()
         breaker.start()
 
@@ -337,10 +338,9 @@ def test_a_raw_transaction_waits_for_its_chain(make_suite):
         again = send(number)
         assert again.status in (202, 409) and again.json()["id"] == number and "error" in again.json(), again
         assert again.header("Location") == first.header("Location")
-    with Upstream(port=chain) as upstream:
-        answer = b'{"jsonrpc":"2.0","id":"a-7","result":"0xabc"}'
-        upstream.answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                        % (len(answer), answer))
+    answer = response(headers=[("Content-Type", "application/json")],
+                      body=b'{"jsonrpc":"2.0","id":"a-7","result":"0xabc"}')
+    with Upstream(port=chain, answer=answer) as upstream:
         wait_for(lambda: state(suite, first.header("Location")) == "done", 10, "its delivery")
         assert sum(b"0xf86c" in request.body for request in upstream.requests) == 1
     replayed = send(99)  # away again: the answer of then, with the id of this call
@@ -358,8 +358,7 @@ def test_retry_after_is_obeyed_and_old_age_ends_it(start, port):
         return b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n"
 
     location = post(suite, "k1").header("Location")
-    with Upstream(port=port) as upstream:
-        upstream.answer(busy)
+    with Upstream(port=port, answer=busy) as upstream:
         wait_for(lambda: state(suite, location) == "dead", 15, "its death of old age")
     assert len(times) >= 1 and all(b - a >= 1.9 for a, b in zip(times, times[1:])), times
     assert "old" in suite.get(location).json()["lastError"]

@@ -193,13 +193,13 @@ class _ServerConnection:
 
 
 class Upstream:
-    def __init__(self, port=0, host="127.0.0.1", unix_path=None, read_body=True, tls=None):
+    def __init__(self, port=0, host="127.0.0.1", unix_path=None, read_body=True, tls=None, answer=OK):
         self.requests = []
         self.connections = 0
         self.bytes_received = 0
         self.raw_connections = []  # sockets open now
         self.read_body = read_body  # False: handlers read from connection themselves
-        self._answer = OK
+        self._answer = answer  # from the first request on, also of one that waits for this port
         self._paths = {}
         self._lock = threading.Lock()
         self._stopping = False
