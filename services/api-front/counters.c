@@ -327,6 +327,7 @@ void counters_limits(struct valves *valves, const struct limit_facts *facts,
     struct counters *counters = valves->counters;
     add(counters, verdict->admitted ? counters->admitted : counters->denied, 1);
     add(counters, counters->plain[METRIC_INDEX_limit_overflow], verdict->overflow_cells_used);
+    add(counters, counters->plain[METRIC_INDEX_limit_new_keys], verdict->new_keys);
     for (unsigned i = 0; i < verdict->n; i++) {
         struct policy_counters *own = counters->by_index[verdict->charges[i].policy];
         if (own != NULL)

@@ -77,18 +77,48 @@ static json_t *published_figure(struct valves *valves, const char *name)
     return json_integer((json_int_t)value);
 }
 
+// What gateways and the limiter count of the same, each under a name of its own.
+static json_t *published_sum(struct valves *valves, const char *by_gateways, const char *by_limiter)
+{
+    double gateways = 0, limiter = 0;
+    (void)metric_lookup(valves->service->segment, by_gateways, NULL, &gateways);
+    (void)metric_lookup(valves->service->segment, by_limiter, NULL, &limiter);
+    return json_integer((json_int_t)(gateways + limiter));
+}
+
+// Whether there is one is the limiter's finding; null while there is none to find it.
+static json_t *flood_report(struct valves *valves)
+{
+    double is_on;
+    bool known = metric_lookup(valves->service->segment, "valvechain_limit_flood", NULL, &is_on);
+    return json_pack("{s:o,s:o,s:o}", "active", known ? json_boolean(is_on > 0) : json_null(),
+                     "count", published_figure(valves, "valvechain_limit_floods_total"),
+                     "newKeysPerSecond",
+                     published_figure(valves, "valvechain_limit_new_keys_per_second"));
+}
+
+static json_t *table_report(struct valves *valves)
+{
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "cells",
+                     published_figure(valves, "valvechain_limit_table_cells"), "live",
+                     published_figure(valves, "valvechain_limit_table_live"), "newKeys",
+                     published_sum(valves, "valvechain_rate_limit_new_keys_total",
+                                   "valvechain_limit_check_new_keys_total"),
+                     "overflow",
+                     published_sum(valves, "valvechain_rate_limit_overflow_total",
+                                   "valvechain_limit_check_overflow_total"),
+                     "freed", published_figure(valves, "valvechain_limit_freed_cells_total"),
+                     "flood", flood_report(valves));
+}
+
 json_t *system_limit_report(struct valves *valves)
 {
     const struct limits_params *params = valves_limits_params(valves);
     valves_follow_limits(valves);
     json_t *policies = policy_list(valves);
     system_limit_add_figures(valves, policies);
-    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:{s:o,s:o,s:o,s:o}}", "enabled", params->enabled,
-                     "mode", params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,
+    return json_pack("{s:b,s:s,s:b,s:I,s:o,s:o}", "enabled", params->enabled, "mode",
+                     params->mode == 1 ? "shadow" : "enforce", "regional", params->regional,
                      "generation", (json_int_t)limit_generation(valves->limits), "policies",
-                     policies, "table", "cells",
-                     published_figure(valves, "valvechain_limit_table_cells"), "live",
-                     published_figure(valves, "valvechain_limit_table_live"), "overflow",
-                     published_figure(valves, "valvechain_rate_limit_overflow_total"), "freed",
-                     published_figure(valves, "valvechain_limit_freed_cells_total"));
+                     policies, "table", table_report(valves));
 }

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "flood_watch.h"
 #include "leases.h"
 #include "limiter_announce.h"
 #include "limiter_check.h"
@@ -40,6 +42,7 @@ struct limiter {
     struct networks networks;
     struct limiter_check *check;
     struct leases *leases; // NULL without REDIS_ENABLED
+    struct flood_watch flood;
     uv_timer_t sweep, fill;
     unsigned open_handles;          // freed with the last of them
     metric_id ids[LIMITER_METRICS]; // of those without labels, and of publications that went well
@@ -198,6 +201,9 @@ static void fill_due(uv_timer_t *timer)
                  (double)fill.cells);
     metric_gauge(limiter->service->metrics, limiter->ids[METRIC_INDEX_table_live],
                  (double)fill.live);
+    const struct flood_rules rules = {.keys_per_s = own_params(limiter)->flood_rate,
+                                      .calm_ns = own_params(limiter)->flood_calm_ms * NS_PER_MS};
+    flood_watch_look(&limiter->flood, &rules, &fill);
 }
 
 static void sweep_start(struct limiter *limiter)
@@ -298,6 +304,7 @@ static int limiter_setup(struct service *service, void **ret_state)
     limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
     limiter_check_set_desk(limiter->check, leases_desk(limiter->leases));
     operate_set_desk(limiter->operate, leases_desk(limiter->leases));
+    flood_watch_init(&limiter->flood, service);
     uv_timer_init(service->loop, &limiter->sweep);
     uv_timer_init(service->loop, &limiter->fill);
     limiter->sweep.data = limiter->fill.data = limiter;

@@ -26,16 +26,18 @@ struct limiter_check {
     const struct networks *networks;
     struct operator_view *operators;
     struct top_table *top;
-    metric_id results[RESULTS], refunded, not_refunded;
+    metric_id results[RESULTS], refunded, not_refunded, new_keys, overflow;
     metric_id hits[LIMIT_POLICIES_MAX]; // by index in the view's set
     uint64_t hits_generation;
     struct refund_mint mint;
     struct check_request requests[LIMITER_BATCH_MAX]; // of the batch being served
 };
 
+// `label` NULL: the metric has none.
 static metric_id reg(struct limiter_check *check, enum limiter_metric metric, const char *label)
 {
-    return metric_register(check->service->metrics, &limiter_metric_defs[metric], &label);
+    return metric_register(check->service->metrics, &limiter_metric_defs[metric],
+                           label ? &label : NULL);
 }
 
 static void register_policies(struct limiter_check *check)
@@ -54,6 +56,8 @@ static void count(struct limiter_check *check, const struct limit_verdict *verdi
     if (verdict->generation != check->hits_generation)
         register_policies(check);
     metric_add_at(words, check->results[verdict->admitted ? RESULT_ADMITTED : RESULT_DENIED], 1);
+    metric_add_at(words, check->new_keys, verdict->new_keys);
+    metric_add_at(words, check->overflow, verdict->overflow_cells_used);
     for (unsigned i = 0; i < verdict->n && !verdict->admitted; i++)
         if (verdict->charges[i].denied && !verdict->charges[i].shadow)
             metric_add_at(words, check->hits[verdict->charges[i].policy], 1);
@@ -450,6 +454,8 @@ int limiter_check_create(struct service *service, struct limit_view *view,
         check->results[i] = reg(check, METRIC_INDEX_checks, result_names[i]);
     check->refunded = reg(check, METRIC_INDEX_refunds, "refunded");
     check->not_refunded = reg(check, METRIC_INDEX_refunds, "refused");
+    check->new_keys = reg(check, METRIC_INDEX_check_new_keys, NULL);
+    check->overflow = reg(check, METRIC_INDEX_check_overflow, NULL);
     register_policies(check);
     error = bus_serve_bytes(service->bus, "limit.check", serve_check, check);
     if (!error)

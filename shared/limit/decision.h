@@ -38,6 +38,7 @@ struct trial { // one matching policy
     uint32_t policy, parts, ipv6_prefix_bits;
     bool shadow, denied, charged;
     bool ignored; // a shadow policy that could not be charged and must not be in the way
+    bool is_new;  // the key was not in the table, and now it has a cell
     struct leased leased;
 };
 struct decision {

@@ -58,7 +58,7 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
             continue;
         }
         trial->key = table_key_of(&trial->meter->range, trial->hash);
-        trial->charged = false;
+        trial->charged = trial->is_new = false;
         if (decision->is_alone) {
             table_prefetch(&trial->key);
         } else {
@@ -134,10 +134,12 @@ int trial_charge(struct trial *trial, uint64_t cost, bool is_late)
     uint64_t live_from = meter_live_from(trial->meter);
     int r = table_claim(&trial->key, live_from, &trial->place);
     if (r == 0 && trial->place.tentative) {
+        bool is_new = !(trial->place.owner & OWNER_RETURNING);
         r = meter_raise(trial->meter, trial->place.cell);
         if (r == 0) {
             r = table_settle(&trial->key, live_from, &trial->place);
         }
+        trial->is_new |= r == 0 && is_new;
     }
     trial->charge.owner = trial->place.owner;
     if (r == 0) {
@@ -274,7 +276,7 @@ static void fill_verdict(const struct decision *decision, enum outcome outcome,
     ret_verdict->denied_by = 0;
     ret_verdict->retry_after_ns = ret_verdict->contended ? CONTENDED_WAIT_NS : 0;
     ret_verdict->generation = decision->view->generation;
-    ret_verdict->overflow_cells_used = 0;
+    ret_verdict->overflow_cells_used = ret_verdict->new_keys = 0;
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
         struct limit_charge *charge = &ret_verdict->charges[i];
@@ -285,6 +287,7 @@ static void fill_verdict(const struct decision *decision, enum outcome outcome,
         }
         ret_verdict->asks |= charge->ask != LIMIT_ASK_NOTHING;
         ret_verdict->overflow_cells_used += trial->place.overflow;
+        ret_verdict->new_keys += trial->is_new;
         if (outcome == OUTCOME_DENIED && trial->denied && !trial->shadow &&
             ret_verdict->charges[i].reset_ns > ret_verdict->retry_after_ns) {
             ret_verdict->retry_after_ns = ret_verdict->charges[i].reset_ns;

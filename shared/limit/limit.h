@@ -93,6 +93,7 @@ struct limit_verdict {
     uint64_t retry_after_ns; // 0 when admitted
     uint64_t generation;
     uint32_t overflow_cells_used; // newcomers that share an overflow cell
+    uint32_t new_keys;            // that got a cell of the table with this decision
     struct limit_charge charges[LIMIT_MATCHED_MAX];
 };
 // Decides and charges. Refreshes the private copy when a newer generation is published. Without any

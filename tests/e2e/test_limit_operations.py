@@ -1,15 +1,21 @@
 """What operators see and change: statistics, valvectl limits, show, top, reset, set, deny and allow."""
 
 import json
+import os
 import re
 import select
 import subprocess
+import sys
 
 import pytest
 
-from support.suite import binary
+from support.suite import ROOT, binary
+from support.tap import Tap
 from support.tokens import SECRET, bearer, token
 from support.wait import wait_for
+
+sys.path.insert(0, os.path.join(ROOT, "examples", "python"))
+from valvechain_limits import Limits  # noqa: E402
 
 PROCESSES = ("api-front", "limiter")
 SPENT = {"X-Forwarded-For": "192.0.2.7"}
@@ -278,3 +284,51 @@ def test_a_flood_of_other_keys_does_not_hide_who_is_refused_most(start):
     most = next(entry for entry in top if entry["key"] == "client:192.0.2.7")
     assert most["refused"] - most["atMostTooMany"] <= 50 <= most["refused"]
     assert len(top) == 20
+
+
+def test_a_flood_of_new_keys_is_one_event_when_it_begins_and_one_when_it_is_over(start):
+    suite = start(LIMIT_FLOOD_RATE=40, LIMIT_FLOOD_CALM=2000, GLOBAL_RATE_MAX=1000000,
+                  LIMIT_TABLE_CELLS=4096, TIER_FREE_MAX=100)
+    tap = Tap(suite, "limit.flood")
+    table = stats(suite)["table"]
+    assert table["flood"] == {"active": False, "count": 0, "newKeysPerSecond": 0}
+    for number in range(150):  # known callers are none, however often they come
+        suite.get("/a", {"X-Forwarded-For": f"192.0.2.{number % 3}"})
+    sent = 0
+
+    def flooded():
+        nonlocal sent
+        for _ in range(50):
+            assert suite.get("/a", {"X-Forwarded-For": "192.0.2.9", "X-API-Key": f"key-{sent}"}).status == 200
+            sent += 1
+        return stats(suite)["table"]["flood"]["active"]
+
+    wait_for(flooded, 60, "the flood to be noticed")
+    known = {"X-Forwarded-For": "192.0.2.1"}
+    assert suite.get("/a", known).status == 200
+    over = tap.wait("limit.flood", where=lambda message: not message["begins"], seconds=60)[0]
+    begins, ends = tap.messages("limit.flood")
+    tap.close()
+    assert begins["begins"] and begins["threshold_per_s"] == 40
+    assert begins["keys_per_s"] > 0 and begins["peak_keys_per_s"] >= begins["keys_per_s"]
+    assert 200 <= begins["new_keys"] + begins["shared_decisions"] <= sent + 4
+    assert ends == over and ends["new_keys"] >= begins["new_keys"]
+    assert ends["duration_ms"] >= begins["duration_ms"] > 0
+    assert 0 < ends["live_cells"] <= ends["table_cells"]
+    for event, message in (("limit.flood_begins", begins), ("limit.flood_over", ends)):
+        [entry] = suite["limiter"].events(event)
+        assert entry["new_keys"] == message["new_keys"] and entry["level"] == "warn"
+    table = stats(suite)["table"]
+    assert table["flood"]["count"] == 1 and not table["flood"]["active"]
+    assert table["newKeys"] >= sent
+
+
+def test_checks_of_new_keys_are_a_flood_too(start):
+    suite = start(LIMIT_FLOOD_RATE=100, LIMIT_FLOOD_CALM=1000)
+    limits = Limits(os.path.join(suite.socket_dir, "limiter.1.commands"), timeout_ms=20000)
+    wait_for(lambda: stats(suite)["table"]["flood"]["active"] is False, 10, "the limiter's first look")
+    limits.check_all([{"client": "192.0.2.7", "api_key": f"key-{i}"} for i in range(900)])
+    begins = suite["limiter"].wait_event("limit.flood_begins", 20)
+    assert begins["new_keys"] + begins["shared_decisions"] >= 900
+    suite["limiter"].wait_event("limit.flood_over", 20)
+    assert stats(suite)["table"]["newKeys"] >= 900

@@ -35,15 +35,18 @@ Test(table, a_flood_of_keys_never_evicts_a_live_cell)
         for (int i = 0; i < 20; i++) {
             cr_assert(fixture_ask(view, client, &verdict));
             cr_assert_eq(verdict.overflow_cells_used, 0U);
+            cr_assert_eq(verdict.new_keys, i == 0 ? 1U : 0U, "a key is new once");
         }
     }
-    uint64_t admitted = 0, overflow = 0;
+    uint64_t admitted = 0, overflow = 0, new_keys = 0;
     for (uint32_t client = 1000; client < 101000; client++) {
         admitted += fixture_ask(view, client, &verdict);
         overflow += verdict.overflow_cells_used;
+        new_keys += verdict.new_keys;
     }
     const struct limit_policy *policy = limit_policy_at(view, 0);
     cr_assert_gt(overflow, 90000);
+    cr_assert_eq(overflow + new_keys, 100000U, "a newcomer has a cell or shares one");
     cr_assert_leq(admitted, policy->n_cells + policy->n_overflow_cells * 20U);
     for (uint32_t client = 0; client < 300; client++) {
         cr_assert_not(fixture_ask(view, client, &verdict), "client %u flooded himself free",
