@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actions.h"
 #include "advisor_params.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -30,6 +31,7 @@ struct scaler_advisor {
     struct decision_state state;
     uint64_t snapshot_ns; // when the last one came; 0: never
     uint32_t instances;   // live fronts by the last snapshot
+    struct actions *actions;
     struct advice last;
     uint64_t sequence;
     uint32_t quiet; // decisions since the last publication
@@ -152,7 +154,8 @@ static void note_blindness(struct scaler_advisor *advisor, const struct decision
     bool starting =
         inputs->now_ns - advisor->service->start_ns < 2 * advisor->params->stale_after_s * NS_PER_S;
     bool is_blind = !inputs->fresh || inputs->current == 0;
-    service_set_finding(advisor->service, is_blind && !starting ? advice->reason : "");
+    service_set_finding(advisor->service,
+                        is_blind && !starting ? advice->reason : actions_finding(advisor->actions));
 }
 
 static void on_second(uv_timer_t *timer)
@@ -171,6 +174,7 @@ static void on_second(uv_timer_t *timer)
     decision_make(advisor->policy, &inputs, &advisor->state, &advice);
     advice_write(advisor->service->segment, &advice);
     write_gauges(advisor, &advice);
+    actions_advice(advisor->actions, &advice);
     note_blindness(advisor, &inputs, &advice);
     note_change(advisor, &advice);
 }
@@ -192,6 +196,7 @@ static int advisor_check(void *const *params, const struct config_model *model,
     if (policy->min_instances > policy->max_instances)
         problems_add(problems, "MIN_INSTANCES: %lu is above MAX_INSTANCES, %lu",
                      (unsigned long)policy->min_instances, (unsigned long)policy->max_instances);
+    actions_check(params[1], problems);
     return problems->n > before ? -EINVAL : 0;
 }
 
@@ -228,6 +233,8 @@ static int advisor_setup(struct service *service, void **ret_state)
     if (error == 0)
         error =
             bus_subscribe(service->bus, "metrics-agent", "metrics.snapshot", on_snapshot, advisor);
+    if (error == 0)
+        error = actions_create(service, advisor->params, &advisor->actions);
     if (error < 0) {
         evaluation_fini(&advisor->cpu);
         evaluation_fini(&advisor->rps);
@@ -246,6 +253,7 @@ static int advisor_reload(struct service *service, void *state)
     struct scaler_advisor *advisor = state;
     (void)service;
     advisor_take_params(advisor);
+    actions_take_params(advisor->actions, advisor->params);
     int error = evaluation_set_period(&advisor->cpu, advisor->policy->cpu_period_s);
     int rps_error = evaluation_set_period(&advisor->rps, advisor->policy->rps_period_s);
     return error < 0 ? error : rps_error;
@@ -262,6 +270,7 @@ static void advisor_teardown(struct service *service, void *state)
     (void)service;
     evaluation_fini(&advisor->cpu);
     evaluation_fini(&advisor->rps);
+    actions_destroy(&advisor->actions);
     uv_close((uv_handle_t *)&advisor->timer, on_timer_closed);
 }
 

@@ -83,6 +83,14 @@ int curl_upstream_set(CURL *easy, const struct config_upstream *upstream,
     return 0;
 }
 
+void curl_upstream_set_url(CURL *easy, const char *url, const char *ca_file)
+{
+    const struct config_tls tls = {.ca_file = (char *)(uintptr_t)ca_file};
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    set_protocols(easy, false);
+    set_tls(easy, &tls);
+}
+
 bool curl_upstream_is_tls_failure(CURLcode code, const char *error)
 {
     switch (code) {

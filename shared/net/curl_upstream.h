@@ -16,6 +16,9 @@
 int curl_upstream_set(CURL *easy, const struct config_upstream *upstream,
                       const struct config_endpoint *endpoint, const char *address,
                       struct curl_slist **ret_connect_to);
+// The same for a whole URL (http, https) of a parameter, that is no upstream. `ca_file`: NULL: the
+// machine's authorities.
+void curl_upstream_set_url(CURL *easy, const char *url, const char *ca_file);
 // Did it fail because the two could not agree on TLS, or did not trust each other? `error` is what
 // CURLOPT_ERRORBUFFER holds.
 bool curl_upstream_is_tls_failure(CURLcode code, const char *error);
