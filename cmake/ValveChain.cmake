@@ -53,6 +53,7 @@ vc_pkg(JWT libjwt)
 vc_pkg(SODIUM libsodium)
 vc_pkg(SYSTEMD libsystemd)
 vc_pkg(HIREDIS hiredis)
+vc_pkg(MAXMINDDB libmaxminddb)
 find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)
 
 # vc_library(NAME LINK lib...): a static library valvechain_NAME of every .c file in this folder;

@@ -2,10 +2,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "claims.h"
 #include "counters.h"
 #include "forwarded.h"
-#include "regions.h"
+#include "limit/claims.h"
+#include "limit/regions.h"
 #include "request.h"
 #include "token.h"
 #include "valves.h"
@@ -239,10 +239,8 @@ enum step identity_resolve(struct request *request)
     resolve_client(request, &headers);
     resolve_header_claims(request, &headers);
     resolve_token(request, headers.authorization);
-    if (identity->region == LIMIT_REGIONS) {
-        identity->region = LIMIT_REGION_US_EAST;
-        if (request->valves->limits_look_at_regions)
-            (void)region_map_find(request->valves->regions, &identity->client, &identity->region);
-    }
+    if (identity->region == LIMIT_REGIONS)
+        identity->region =
+            region_of_caller(request->valves->limits, request->valves->regions, &identity->client);
     return STEP_NEXT;
 }

@@ -8,8 +8,8 @@
 #include "answer_store.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "limit/regions.h"
 #include "ratelimit_fields.h"
-#include "regions.h"
 #include "route_match.h"
 #include "token.h"
 
@@ -99,9 +99,11 @@ static void build_tokens(const struct front_params *params, struct settings *set
                 : "JWT identity is off: JWT_SECRET is the well-known example value, set your own";
 }
 
-static int settings_build(const struct front_params *params, const struct config_model *model,
-                          int environment, struct problems *problems, struct settings *settings)
+static int settings_build(void *const *groups, const struct config_model *model, int environment,
+                          struct problems *problems, struct settings *settings)
 {
+    const struct front_params *params = groups[FRONT_GROUP_FRONT];
+    const struct limits_params *limits = groups[FRONT_GROUP_LIMITS];
     const char *why;
     size_t before = problems->n;
     *settings = (struct settings){0};
@@ -117,7 +119,7 @@ static int settings_build(const struct front_params *params, const struct config
     build_tokens(params, settings, problems);
     if (ratelimit_styles_parse(params->ratelimit_headers, &settings->ratelimit_styles, &why) != 0)
         problems_add(problems, "RATE_LIMIT_HEADERS: '%s' %s", params->ratelimit_headers, why);
-    int error = region_map_create(&model->limits, params->geoip_db, problems, &settings->regions);
+    int error = region_map_create(&model->limits, limits->geoip_db, problems, &settings->regions);
     if (error == -ENOMEM)
         problems_add(problems, "GEOIP_DB: out of memory");
     if (problems->n == before)
@@ -176,8 +178,7 @@ int valves_check(void *const *params, const struct config_model *model, struct p
     size_t before = problems->n;
     // Nothing that is refused here depends on the environment.
     struct settings settings;
-    if (settings_build(params[FRONT_GROUP_FRONT], model, ENVIRONMENT_PRODUCTION, problems,
-                       &settings) == 0)
+    if (settings_build(params, model, ENVIRONMENT_PRODUCTION, problems, &settings) == 0)
         settings_fini(&settings);
     check_endpoints(params, model, problems);
     struct networks networks;
@@ -272,8 +273,8 @@ static int attach(struct valves *valves, struct problems *problems)
     struct service *service = valves->service;
     const char *step = "settings";
     struct settings settings;
-    int error = settings_build(valves_front_params(valves), service->model,
-                               service->suite->environment, problems, &settings);
+    int error = settings_build(valves->service->params, service->model, service->suite->environment,
+                               problems, &settings);
     if (error == 0) {
         settings_apply(valves, &settings);
         step = "counters";
@@ -335,7 +336,7 @@ int valves_reload(struct valves *valves)
 {
     struct problems problems = PROBLEMS_INIT;
     struct settings settings;
-    int error = settings_build(valves_front_params(valves), valves->service->model,
+    int error = settings_build(valves->service->params, valves->service->model,
                                valves->service->suite->environment, &problems, &settings);
     if (error == 0) {
         error = compile_own(valves, &problems);
@@ -394,10 +395,8 @@ void valves_follow_limits(struct valves *valves)
     if (__builtin_expect(limit_generation(valves->limits) == valves->limits_generation, 1))
         return;
     valves->limits_generation = limit_generation(valves->limits);
-    valves->limits_look_at_regions = valves->limits_look_at_costs = false;
-    valves->limits_take_places = false;
+    valves->limits_look_at_costs = valves->limits_take_places = false;
     for (uint32_t i = 0; (policy = limit_policy_at(valves->limits, i)) != NULL; i++) {
-        valves->limits_look_at_regions |= policy->regions != 0;
         valves->limits_look_at_costs |= policy->cost_header[0] != '\0';
         valves->limits_take_places |= policy->algorithm == LIMIT_CONCURRENCY;
     }

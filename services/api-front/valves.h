@@ -38,7 +38,7 @@ struct valves {
     struct breaker_definition_set *own_breakers;
     struct strbuf scratch;      // text of one step, reused
     uint64_t limits_generation; // that the next two and the registered series are of
-    bool limits_look_at_regions, limits_look_at_costs, limits_take_places; // any policy does
+    bool limits_look_at_costs, limits_take_places; // any policy does
     struct request *holding; // requests that hold places of concurrency policies
     uint64_t renew_at_ns;
     bool warned_forwarded;               // once a process: set TRUSTED_PROXIES

@@ -3,11 +3,7 @@
 #include <string.h>
 
 #include "config/method.h"
-
-static bool is_word(const struct check_text *text, const char *word)
-{
-    return strlen(word) == text->len && memcmp(word, text->text, text->len) == 0;
-}
+#include "limit/claims.h"
 
 static bool find_tier(const struct limit_view *view, const struct check_text *text,
                       uint32_t *ret_tier)
@@ -15,19 +11,8 @@ static bool find_tier(const struct limit_view *view, const struct check_text *te
     for (uint32_t i = 0; i < (view ? LIMIT_TIER_MAX : LIMIT_TIERS_BUILTIN); i++) {
         const char *name = view ? limit_tier_name(view, i) : limit_tier_names[i];
 
-        if (name && is_word(text, name)) {
+        if (name && claim_is(text->text, text->len, name)) {
             *ret_tier = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool find_region(const struct check_text *text, uint32_t *ret_region)
-{
-    for (uint32_t i = 0; i < LIMIT_REGIONS; i++) {
-        if (is_word(text, limit_region_names[i])) {
-            *ret_region = i;
             return true;
         }
     }
@@ -71,10 +56,10 @@ static const char *read_texts(const struct check_request *check, struct limit_fa
     return NULL;
 }
 
-const char *check_facts_read(const struct limit_view *view, const struct check_request *check,
-                             struct limit_facts *ret_facts)
+const char *check_facts_read(const struct limit_view *view, const struct region_map *regions,
+                             const struct check_request *check, struct limit_facts *ret_facts)
 {
-    struct limit_facts facts = {.region = LIMIT_REGION_US_EAST};
+    struct limit_facts facts = {0};
     const char *wrong = read_texts(check, &facts);
 
     if (wrong)
@@ -83,7 +68,9 @@ const char *check_facts_read(const struct limit_view *view, const struct check_r
         return "client must be an IPv4 or IPv6 address";
     if (check->tier.len > 0 && !find_tier(view, &check->tier, &facts.tier))
         return "tier must be free, premium, enterprise or one of the configuration file";
-    if (check->region.len > 0 && !find_region(&check->region, &facts.region))
+    if (check->region.len == 0)
+        facts.region = region_of_caller(view, regions, &facts.client);
+    else if (!claim_region(check->region.text, check->region.len, &facts.region))
         return "region must be us-east, us-west, europe or asia";
     if (check->cost > CHECK_COST_MAX)
         return "cost must be at most 1000000";

@@ -40,6 +40,7 @@ struct limiter {
     struct limit_policy_set publishing;
     struct operate *operate;
     struct networks networks;
+    struct region_map *regions;
     struct limiter_check *check;
     struct leases *leases; // NULL without REDIS_ENABLED
     struct flood_watch flood;
@@ -54,11 +55,18 @@ static const struct limiter_params *own_params(const struct limiter *limiter)
     return limiter->service->params[GROUP_LIMITER];
 }
 
+static int make_regions(const struct limits_params *params, const struct config_model *model,
+                        struct problems *problems, struct region_map **ret_regions)
+{
+    return region_map_create(&model->limits, params->geoip_db, problems, ret_regions);
+}
+
 // Which environment it is changes a default and nothing that can be wrong.
 static int limiter_check(void *const *params, const struct config_model *model,
                          struct problems *problems)
 {
     struct limit_policy_set *set = calloc(1, sizeof(*set));
+    struct region_map *regions = NULL;
     struct networks networks;
     int error;
 
@@ -68,6 +76,10 @@ static int limiter_check(void *const *params, const struct config_model *model,
     free(set);
     if (networks_parse(params[GROUP_LIMITS], problems, &networks) == 0)
         networks_fini(&networks);
+    else
+        error = -EINVAL;
+    if (make_regions(params[GROUP_LIMITS], model, problems, &regions) == 0)
+        region_map_destroy(&regions);
     else
         error = -EINVAL;
     return leases_check(params[GROUP_LIMITS], problems) < 0 ? -EINVAL : error;
@@ -141,15 +153,27 @@ static int publish(struct limiter *limiter, const struct limit_policy_set *set)
     return 0;
 }
 
-static int load_networks(struct limiter *limiter, struct problems *problems)
+// Networks and regions, both or none.
+static int load_addresses(struct limiter *limiter, struct problems *problems)
 {
+    const struct limits_params *params = limiter->service->params[GROUP_LIMITS];
+    struct region_map *regions;
     struct networks networks;
-    int error = networks_parse(limiter->service->params[GROUP_LIMITS], problems, &networks);
+    int error = networks_parse(params, problems, &networks);
 
     if (error < 0)
         return error;
+    error = make_regions(params, limiter->service->model, problems, &regions);
+    if (error < 0) {
+        networks_fini(&networks);
+        return error;
+    }
     networks_fini(&limiter->networks);
     limiter->networks = networks;
+    if (limiter->check)
+        limiter_check_set_regions(limiter->check, regions);
+    region_map_destroy(&limiter->regions);
+    limiter->regions = regions;
     return 0;
 }
 
@@ -164,7 +188,7 @@ static int compile_and_publish(struct limiter *limiter)
         error = limit_compile(service->params[GROUP_LIMITS], service->model,
                               service->suite->environment, &problems, set);
     if (!error)
-        error = load_networks(limiter, &problems);
+        error = load_addresses(limiter, &problems);
     for (size_t i = 0; i < problems.n; i++)
         log_error("config.invalid", problems.items[i]);
     problems_fini(&problems);
@@ -295,12 +319,15 @@ static int limiter_setup(struct service *service, void **ret_state)
     if (error < 0) {
         log_error("limiter.setup", "the limiter cannot work", LSTR("error", strerror(-error)));
         operate_destroy(&limiter->operate);
+        networks_fini(&limiter->networks);
+        region_map_destroy(&limiter->regions);
         limit_detach(&limiter->view);
         free(limiter);
         return error;
     }
     limiter_check_set_networks(limiter->check, &limiter->networks,
                                operate_networks(limiter->operate));
+    limiter_check_set_regions(limiter->check, limiter->regions);
     limiter_check_set_refund_time(limiter->check, own_params(limiter)->refund_time_ms);
     limiter_check_set_desk(limiter->check, leases_desk(limiter->leases));
     operate_set_desk(limiter->operate, leases_desk(limiter->leases));
@@ -361,6 +388,7 @@ static void limiter_teardown(struct service *service, void *state)
     limiter_check_destroy(&limiter->check);
     operate_destroy(&limiter->operate);
     networks_fini(&limiter->networks);
+    region_map_destroy(&limiter->regions);
     limit_detach(&limiter->view);
     uv_close((uv_handle_t *)&limiter->sweep, limiter_closed);
     uv_close((uv_handle_t *)&limiter->fill, limiter_closed);

@@ -24,6 +24,7 @@ struct limiter_check {
     struct lease_desk *desk; // NULL: no distributed limits
     uint64_t refund_time_ns;
     const struct networks *networks;
+    const struct region_map *regions; // NULL: nobody knows addresses
     struct operator_view *operators;
     struct top_table *top;
     metric_id results[RESULTS], refunded, not_refunded, new_keys, overflow;
@@ -153,7 +154,7 @@ struct opening {       // what is known of a check before its limits are asked
 static bool open_check(const struct limiter_check *check, const struct check_request *asked,
                        struct limit_facts *facts, struct opening *ret_opening)
 {
-    ret_opening->wrong = check_facts_read(check->view, asked, facts);
+    ret_opening->wrong = check_facts_read(check->view, check->regions, asked, facts);
     ret_opening->word = OPERATOR_SAYS_NOTHING;
     if (!ret_opening->wrong)
         ret_opening->word = networks_judge(check->networks, check->operators, &facts->client);
@@ -480,6 +481,11 @@ void limiter_check_set_networks(struct limiter_check *check, const struct networ
 {
     check->networks = networks;
     check->operators = operators;
+}
+
+void limiter_check_set_regions(struct limiter_check *check, const struct region_map *regions)
+{
+    check->regions = regions;
 }
 
 void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms)

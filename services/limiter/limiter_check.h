@@ -5,6 +5,7 @@
 
 #include "limit/limit.h"
 #include "limit/networks.h"
+#include "limit/regions.h"
 #include "service/service.h"
 
 #define LIMITER_BATCH_MAX 1000
@@ -17,6 +18,8 @@ void limiter_check_set_networks(struct limiter_check *check, const struct networ
 // The view stays the caller's and must outlive it.
 int limiter_check_create(struct service *service, struct limit_view *view,
                          struct limiter_check **ret_check);
+// Where callers are whose check names no region; stays the caller's. NULL: us-east.
+void limiter_check_set_regions(struct limiter_check *check, const struct region_map *regions);
 // For checks by distributed policies; NULL: there is none.
 void limiter_check_set_desk(struct limiter_check *check, struct lease_desk *desk);
 void limiter_check_set_refund_time(struct limiter_check *check, uint64_t refund_time_ms);

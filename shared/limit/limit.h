@@ -131,6 +131,8 @@ int limit_charge_late(struct limit_view *view, const struct limit_verdict *verdi
 const struct limit_policy *limit_policy_at(const struct limit_view *view,
                                            uint32_t index); // NULL past the end
 
+bool limit_looks_at_regions(const struct limit_view *view); // any policy does
+
 // Owner's sweep: zeroes dead cells of `budget` cells from where it stopped. Returns cells freed.
 uint32_t limit_sweep(struct limit_view *view, uint32_t budget);
 struct limit_fill {

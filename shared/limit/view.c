@@ -36,6 +36,10 @@ static int take_over(struct limit_view *view)
     for (uint32_t i = 0; i < view->book.n; i++) {
         meter_init(&view->meters[i], &view->book.policies[i], view->cells, &holder);
     }
+    view->looks_at_regions = false;
+    for (uint32_t i = 0; i < view->book.n; i++) {
+        view->looks_at_regions |= view->book.policies[i].regions != 0;
+    }
     view->has_overrides = 0;
     for (uint32_t i = 0; i < view->book.n_overrides; i++) {
         view->has_overrides |= UINT64_C(1) << view->book.overrides[i].policy;
@@ -182,6 +186,11 @@ bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash
         *limit = has_ended ? own->limit_after : own->limit;
     }
     return *limit != UINT64_MAX;
+}
+
+bool limit_looks_at_regions(const struct limit_view *view)
+{
+    return view->looks_at_regions;
 }
 
 uint64_t limit_generation(const struct limit_view *view)

@@ -28,6 +28,7 @@ struct limit_view {
     uint64_t generation;
     struct matcher matcher;
     uint64_t has_overrides; // bit per policy
+    bool looks_at_regions;  // any policy does
     struct meter meters[LIMIT_POLICIES_MAX];
     struct policy_book book;
     struct policy_book scratch; // being read

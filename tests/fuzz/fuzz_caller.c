@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "claims.h"
 #include "forwarded.h"
+#include "limit/claims.h"
 #include "token.h"
 
 static void forwarded(const uint8_t *data, size_t len)

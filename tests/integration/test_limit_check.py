@@ -2,6 +2,7 @@
 client of examples/python; and protobuf's own bytes where JSON would hide them."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 import pytest
 import zmq
 
+from support import mmdb
 from support.suite import ROOT, binary
 from support.wait import wait_for
 
@@ -21,8 +23,8 @@ CLIENT = "192.0.2.7"
 
 @pytest.fixture
 def start(make_suite):
-    def start(processes=("limiter",), **env):
-        suite = make_suite(processes=processes, env={
+    def start(processes=("limiter",), config=None, **env):
+        suite = make_suite(processes=processes, config=config, env={
             "TIER_FREE_MAX": 5, "TIER_PREMIUM_MAX": 100, "GLOBAL_RATE_MAX": 1000, "AUTH_RATE_MAX": 2,
             "AUTH_PATHS": "/login", **env})
         suite.commands = os.path.join(suite.socket_dir, "limiter.1.commands")
@@ -84,6 +86,35 @@ def test_identity_path_and_cost_are_those_of_the_check(start):
     assert check(client=CLIENT, subject="d", path="/login/x")["remaining"] == 0
     assert check(client=CLIENT, subject="e", path="/login")["policy"] == "auth"
     assert not check(client=CLIENT, subject="f", cost=6)["admitted"]
+
+
+def test_a_check_without_region_is_looked_up_as_gateways_do(start, tmp_path):
+    path = tmp_path / "geo.mmdb"
+    mmdb.write(path, {"203.0.113.0/24": {"country": {"iso_code": "JP"}, "continent": {"code": "AS"}}})
+    suite = start(config={"limits": {"regions": [{"region": "europe", "networks": ["10.0.0.0/8"]}],
+                                     "tiers": [{"name": "start-up", "limit": 4}]}},
+                  REGIONAL_RATE_LIMITING="true", GEOIP_DB=path)
+
+    def regions(**check):
+        verdict = suite.limits.check(explain=True, **check)
+        return {part["policy"] for part in verdict["parts"] if part["policy"].startswith("region-")}
+
+    assert regions(client="203.0.113.9") == {"region-asia"}
+    assert regions(client="10.9.9.9") == {"region-europe"}
+    assert regions(client="192.0.2.1") == {"region-us-east"}
+    assert regions(client="203.0.113.9", region="US_West") == {"region-us-west"}, "what is said comes first"
+    assert suite.limits.check(client=CLIENT, tier="START_UP")["limit"] == 4, "as a header says it"
+    mmdb.write(path, {"192.0.2.0/24": {"country": {"iso_code": "DE"}, "continent": {"code": "EU"}}})
+    suite["limiter"].signal(signal.SIGHUP)
+    wait_for(lambda: regions(client="192.0.2.1") == {"region-europe"}, 10, "the new database")
+
+
+def test_a_database_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "geo.mmdb"
+    path.write_bytes(b"not one")
+    done = subprocess.run([binary("limiter"), "--check"], capture_output=True, text=True, timeout=20,
+                          env={"GEOIP_DB": str(path), "PATH": os.environ["PATH"]}, check=False)
+    assert done.returncode != 0 and "GEOIP_DB" in done.stdout + done.stderr
 
 
 def test_a_peek_charges_nothing(start):

@@ -1,6 +1,6 @@
 // The words of tier and region claims. Pure. Thread: any.
-#ifndef VALVECHAIN_API_FRONT_CLAIMS_H
-#define VALVECHAIN_API_FRONT_CLAIMS_H
+#ifndef VALVECHAIN_LIMIT_CLAIMS_H
+#define VALVECHAIN_LIMIT_CLAIMS_H
 
 #include <stdbool.h>
 #include <stddef.h>

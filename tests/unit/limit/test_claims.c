@@ -1,7 +1,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "claims.h"
+#include "limit/claims.h"
 #include "limit/limit.h"
 
 static int tier(const char *text)

@@ -1,4 +1,4 @@
-#include "regions.h"
+#include "limit/regions.h"
 
 #include <errno.h>
 #include <maxminddb.h>
@@ -205,4 +205,13 @@ bool region_map_find(const struct region_map *map, const struct address *address
         return false;
     return (map->has_database && find_in_database(map, address, ret_region)) ||
            find_in_networks(map, address, ret_region);
+}
+
+uint32_t region_of_caller(const struct limit_view *view, const struct region_map *map,
+                          const struct address *client)
+{
+    uint32_t region = LIMIT_REGION_US_EAST;
+    if (map != NULL && limit_looks_at_regions(view))
+        (void)region_map_find(map, client, &region);
+    return region;
 }

@@ -1,4 +1,4 @@
-#include "claims.h"
+#include "limit/claims.h"
 
 #include "limit/limit.h"
 

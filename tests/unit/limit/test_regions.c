@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "limit/limit.h"
-#include "regions.h"
+#include "limit/regions.h"
 
 Test(regions, places)
 {
