@@ -1,7 +1,7 @@
 #include <string.h>
 
+#include "advice/published.h"
 #include "base/clock.h"
-#include "service/advice.h"
 #include "system.h"
 
 // The advisor decides once a second. Older advice is not repeated as if it were news.

@@ -2,10 +2,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "advice/published.h"
 #include "base/clock.h"
 #include "breaker/probed.h"
 #include "limit/policy.h"
-#include "service/advice.h"
 #include "service/finding.h"
 #include "system.h"
 

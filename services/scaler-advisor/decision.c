@@ -53,6 +53,8 @@ static void propose(const struct signal_rule *rule, const struct evaluation_resu
         snprintf(signal.reason, sizeof(signal.reason), "%s (%s) is between the thresholds", label,
                  value);
     }
+    signal.raw = signal.proposed;
+    signal.known = measured->known;
     *ret_signal = signal;
 }
 

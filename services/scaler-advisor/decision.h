@@ -9,9 +9,9 @@
 #ifndef VALVECHAIN_SCALER_ADVISOR_DECISION_H
 #define VALVECHAIN_SCALER_ADVISOR_DECISION_H
 
+#include "advice/published.h"
 #include "config/params.h"
 #include "evaluation.h"
-#include "service/advice.h"
 
 struct decision_inputs {
     uint64_t now_ns;

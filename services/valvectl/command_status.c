@@ -2,8 +2,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "advice/published.h"
 #include "base/clock.h"
-#include "service/advice.h"
 #include "shm/slot.h"
 #include "valvectl.h"
 

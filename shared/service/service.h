@@ -12,13 +12,13 @@
 
 #include <uv.h>
 
+#include "advice/published.h"
 #include "breaker/breaker.h"
 #include "config/model.h"
 #include "config/params.h"
 #include "limit/limit.h"
 #include "metric/metric.h"
 #include "net/bus.h"
-#include "service/advice.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
 

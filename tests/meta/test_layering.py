@@ -16,9 +16,10 @@ BELOW = {
     "metric": {"shm", "base"},
     "limit": {"shm", "config", "base"},
     "breaker": {"shm", "config", "base"},
+    "advice": {"shm", "config", "base"},
     "libvalvechain": {"breaker", "metric", "shm", "base"},  # what applications link
     "net": {"config", "shm", "base"},  # shm for the ABI number in socket names
-    "service": {"net", "limit", "breaker", "metric", "config", "shm", "base"},
+    "service": {"net", "advice", "limit", "breaker", "metric", "config", "shm", "base"},
 }
 WORDS_OF_THE_TREE = set(BELOW)
 

@@ -1,4 +1,4 @@
-#include "service/advice.h"
+#include "advice/published.h"
 
 #include <string.h>
 
@@ -12,20 +12,23 @@ struct advice_section {
     _Atomic uint64_t words[ADVICE_WORDS];
 };
 _Static_assert(sizeof(struct advice) % sizeof(uint64_t) == 0, "copied word by word");
-_Static_assert(sizeof(struct advice_signal) == 208 && sizeof(struct advice_clamp) == 32 &&
-                   sizeof(struct advice) == 2136,
+_Static_assert(sizeof(struct advice_signal) == 208 && sizeof(struct advice_clamp) == 136 &&
+                   sizeof(struct advice) == 4352,
                "the layout of the segment");
-
-const char *const advice_action_names[4] = {"none", "scale_up", "scale_down", "hold"};
 
 struct segment_section_spec advice_section_spec(void)
 {
-    const size_t layout[] = {
-        sizeof(struct advice_section),          offsetof(struct advice_section, words),
-        offsetof(struct advice, advised),       offsetof(struct advice, priority),
-        offsetof(struct advice, reason),        offsetof(struct advice, signals),
-        offsetof(struct advice, clamps),        offsetof(struct advice_signal, value),
-        offsetof(struct advice_signal, reason), offsetof(struct advice_signal, action)};
+    const size_t layout[] = {sizeof(struct advice_section),
+                             offsetof(struct advice_section, words),
+                             offsetof(struct advice, advised),
+                             offsetof(struct advice, priority),
+                             offsetof(struct advice, reason),
+                             offsetof(struct advice, signals),
+                             offsetof(struct advice, clamps),
+                             offsetof(struct advice_signal, value),
+                             offsetof(struct advice_signal, reason),
+                             offsetof(struct advice_signal, action),
+                             sizeof(struct advice_clamp)};
 
     return (struct segment_section_spec){
         .name = ADVICE_SECTION_NAME,
@@ -60,8 +63,10 @@ static void advice_sanitize(struct advice *advice)
         if (signal->action > ADVICE_HOLD)
             signal->action = ADVICE_HOLD;
     }
-    for (uint32_t i = 0; i < advice->n_clamps; i++)
+    for (uint32_t i = 0; i < advice->n_clamps; i++) {
         advice->clamps[i].rule[sizeof(advice->clamps[i].rule) - 1] = '\0';
+        advice->clamps[i].reason[sizeof(advice->clamps[i].reason) - 1] = '\0';
+    }
 }
 
 bool advice_read(const struct segment *segment, struct advice *ret_advice)

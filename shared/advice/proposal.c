@@ -1,0 +1,194 @@
+#include "advice/proposal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "advice/replicas.h"
+#include "base/clock.h"
+
+struct advice_signal *proposal_add(struct deciding *deciding, const char *name)
+{
+    struct advice *advice = deciding->advice;
+
+    if (advice->n_signals >= ADVICE_SIGNALS_MAX)
+        return NULL;
+    struct advice_signal *signal = &advice->signals[advice->n_signals++];
+
+    (void)snprintf(signal->signal, sizeof(signal->signal), "%s", name);
+    signal->known = 1;
+    return signal;
+}
+
+static uint32_t action_of(const struct deciding *deciding, uint32_t proposed)
+{
+    if (proposed == deciding->there)
+        return ADVICE_NONE;
+    return proposed > deciding->there ? ADVICE_SCALE_UP : ADVICE_SCALE_DOWN;
+}
+
+void proposal_set(const struct deciding *deciding, struct advice_signal *signal, uint32_t raw)
+{
+    signal->raw = signal->proposed = raw;
+    signal->action = action_of(deciding, raw);
+}
+
+void proposal_unknown(const struct deciding *deciding, struct advice_signal *signal,
+                      const char *label, const struct advice_average *average, uint64_t period_ns)
+{
+    uint32_t kept = deciding->there > deciding->base ? deciding->there : deciding->base;
+
+    signal->known = 0;
+    signal->raw = signal->proposed = kept;
+    signal->action = ADVICE_HOLD;
+    (void)snprintf(signal->reason, sizeof(signal->reason),
+                   "%s is not known: %.0f of %.0f seconds of the evaluation period are measured",
+                   label, average->covered_s, (double)period_ns / NS_PER_S);
+}
+
+void proposal_veto(const struct deciding *deciding, struct advice_signal *signal, uint32_t instead,
+                   const char *why)
+{
+    size_t len = strlen(signal->reason);
+
+    if (signal->proposed <= instead)
+        return;
+    signal->proposed = instead;
+    signal->action = action_of(deciding, instead);
+    (void)snprintf(signal->reason + len, sizeof(signal->reason) - len, "; no reason to grow: %s",
+                   why);
+}
+
+struct threshold_words {
+    const char *signal, *label, *unit;
+};
+
+static uint32_t by_threshold(const struct deciding *deciding,
+                             const struct advice_threshold *threshold, double value)
+{
+    uint32_t there = deciding->there;
+
+    if (value > threshold->up) {
+        uint32_t wanted = replicas_ceil((double)there * value / threshold->up);
+
+        return wanted > there ? wanted : there + 1;
+    }
+    return value < threshold->down && there > 1 ? there - 1 : there;
+}
+
+static struct advice_signal *by_average(struct deciding *deciding,
+                                        const struct advice_threshold *threshold,
+                                        const struct threshold_words *words, double value)
+{
+    struct advice_signal *signal = proposal_add(deciding, words->signal);
+    const char *unit = words->unit;
+
+    if (!signal)
+        return NULL;
+    signal->value = value;
+    signal->threshold = threshold->up;
+    proposal_set(deciding, signal, by_threshold(deciding, threshold, value));
+    if (value > threshold->up) {
+        (void)snprintf(signal->reason, sizeof(signal->reason),
+                       "%s (%.0f%s) exceeds scale-up threshold (%.0f%s)", words->label, value, unit,
+                       threshold->up, unit);
+    } else if (value < threshold->down) {
+        signal->threshold = threshold->down;
+        signal->action = ADVICE_SCALE_DOWN;
+        (void)snprintf(signal->reason, sizeof(signal->reason),
+                       "%s (%.0f%s) is below scale-down threshold (%.0f%s)", words->label, value,
+                       unit, threshold->down, unit);
+    } else {
+        (void)snprintf(signal->reason, sizeof(signal->reason),
+                       "%s (%.0f%s) is between the thresholds", words->label, value, unit);
+    }
+    return signal;
+}
+
+static void by_rps(struct deciding *deciding)
+{
+    static const struct threshold_words words = {"rps", "RPS", ""};
+    const struct advice_state *state = deciding->state;
+    const struct advice_window *window = &state->windows[ADVICE_WINDOW_RPS_PERIOD];
+    struct advice_average rps = advice_window_read(window, deciding->now_ns);
+    struct advice_average quota =
+        advice_window_read(&state->windows[ADVICE_WINDOW_QUOTA_PERIOD], deciding->now_ns);
+    double there = deciding->there;
+
+    if (!rps.known) {
+        struct advice_signal *signal = proposal_add(deciding, words.signal);
+
+        if (signal)
+            proposal_unknown(deciding, signal, words.label, &rps, window->period_ns);
+        return;
+    }
+    struct advice_signal *signal =
+        by_average(deciding, &deciding->policy->rps, &words, rps.value / there);
+
+    if (signal && quota.value > 0) {
+        uint32_t net =
+            by_threshold(deciding, &deciding->policy->rps, (rps.value - quota.value) / there);
+
+        proposal_veto(deciding, signal, net > deciding->there ? net : deciding->there,
+                      "tenants' own limits refused the rest");
+    }
+}
+
+static void by_cpu(struct deciding *deciding)
+{
+    static const struct threshold_words words = {"cpu", "CPU usage", "%"};
+    const struct advice_window *window = &deciding->state->windows[ADVICE_WINDOW_CPU_PERIOD];
+    struct advice_average cpu = advice_window_read(window, deciding->now_ns);
+
+    if (!cpu.known) {
+        struct advice_signal *signal = proposal_add(deciding, words.signal);
+
+        if (signal)
+            proposal_unknown(deciding, signal, words.label, &cpu, window->period_ns);
+        return;
+    }
+    struct advice_signal *signal =
+        by_average(deciding, &deciding->policy->cpu, &words, 100 * cpu.value / deciding->there);
+
+    if (signal && deciding->is_updating)
+        proposal_veto(deciding, signal, deciding->there, "instances are being replaced");
+}
+
+void proposals_of_thresholds(struct deciding *deciding)
+{
+    if (deciding->policy->rps.is_set)
+        by_rps(deciding);
+    if (deciding->policy->cpu.is_set)
+        by_cpu(deciding);
+}
+
+void proposal_of_capacity(struct deciding *deciding)
+{
+    const struct advice_state *state = deciding->state;
+    struct advice_average rps =
+        advice_window_read(&state->windows[ADVICE_WINDOW_TARGETS + ADVICE_RPS], deciding->now_ns);
+    struct advice_average refused =
+        advice_window_read(&state->windows[ADVICE_WINDOW_CAPACITY], deciding->now_ns);
+    double limit = deciding->policy->capacity_refusals_percent;
+
+    if (!(limit > 0) || !rps.known || !refused.known || !(rps.value > 0))
+        return;
+    double share = refused.value < rps.value ? refused.value / rps.value : 1;
+
+    if (100 * share <= limit)
+        return;
+    struct advice_signal *signal = proposal_add(deciding, "capacity");
+
+    if (!signal)
+        return;
+    // As many more as would have served the refused, too; at least one, at most as many again.
+    uint32_t there = deciding->there;
+    uint32_t wanted = replicas_ceil(share > 0.5 ? 2.0 * there : there / (1 - share));
+
+    signal->value = 100 * share;
+    signal->threshold = limit;
+    proposal_set(deciding, signal, wanted > there ? wanted : there + 1);
+    (void)snprintf(signal->reason, sizeof(signal->reason),
+                   "%.1f%% of the requests were refused for lack of room", 100 * share);
+    if (state->dependency_open)
+        proposal_veto(deciding, signal, there, "a dependency is open");
+}
