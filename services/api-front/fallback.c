@@ -188,15 +188,41 @@ static bool answers(struct request *request, const struct config_fallback *fallb
     return answered;
 }
 
-enum step fallback_answer(struct request *request, enum exchange_result why,
-                          enum breaker_grant grant, uint64_t retry_ns)
+bool fallback_tries(struct request *request)
 {
     size_t n;
     const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
     for (size_t i = 0; i < n; i++)
         if (answers(request, &chain[i]))
-            return STEP_ANSWERED;
+            return true;
+    return false;
+}
+
+enum step fallback_answer(struct request *request, enum exchange_result why,
+                          enum breaker_grant grant, uint64_t retry_ns)
+{
+    size_t n;
+    const struct config_fallback *chain = config_fallbacks(request->upstream, request->route, &n);
+    if (fallback_tries(request))
+        return STEP_ANSWERED;
     return answer_error(request, chain, n, error_of(why, grant), retry_ns);
+}
+
+enum step fallback_error(struct request *request, unsigned status, const char *code,
+                         const char *detail, const char *members)
+{
+    static const char *const titles[] = {"Bad Gateway", "Service Unavailable", "Gateway Timeout"};
+    struct strbuf all = STRBUF_INIT;
+    if (status == 503)
+        (void)add_retry_after(request, 0);
+    strbuf_puts(&all, "\"upstream\":");
+    strbuf_json_string(&all, request->upstream->name, strlen(request->upstream->name));
+    strbuf_printf(&all, "%s%s", members[0] != '\0' ? "," : "", members);
+    counters_fallback(request->valves, "error");
+    enum step step = answer_problem(request, status, code, titles[status - 502], detail, NULL,
+                                    strbuf_ok(&all) ? strbuf_text(&all) : NULL);
+    strbuf_fini(&all);
+    return step;
 }
 
 // RFC 5861 4 names these four. A mock or the queue are for a service that is away, and here it has

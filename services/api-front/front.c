@@ -14,6 +14,7 @@
 #include "last_good.h"
 #include "limits.h"
 #include "listener.h"
+#include "net/smtp_send.h"
 #include "upstream_health.h"
 #include "upstream_pool.h"
 #include "upstream_tls.h"
@@ -157,8 +158,9 @@ int front_check(void *const *params, const struct config_model *model, struct pr
         r = -EINVAL;
     }
     int upstreams = upstream_tls_check(model, problems);
+    int passwords = smtp_passwords_check(model, problems);
     int decisions = valves_check(params, model, problems);
-    return r < 0 ? r : upstreams < 0 ? upstreams : decisions;
+    return r < 0 ? r : upstreams < 0 ? upstreams : passwords < 0 ? passwords : decisions;
 }
 
 // Two descriptors a request: a soft limit below the hard one helps nobody here.
@@ -227,6 +229,7 @@ int front_setup(struct service *service, void **ret_state)
     front->scratch = malloc(FRONT_SCRATCH_BYTES);
     int r = front->scratch == NULL ? -ENOMEM : 0;
     r = r < 0 ? r : valves_create(service, &front->valves);
+    r = r < 0 ? r : smtp_sender_create(service->loop, &front->mail_sender);
     r = r < 0 ? r : access_log_create(front, &front->access_log);
     r = r < 0 ? r : model_ref_create(front, &front->model_ref);
     if (r == 0) {
@@ -307,6 +310,7 @@ void front_teardown(struct service *service, void *state)
     (void)service;
     listener_destroy(&front->listener);
     listener_destroy(&front->admin);
+    smtp_sender_destroy(&front->mail_sender); // what is under way ends with a report
     front_model_put(&front->model_ref);
     access_log_destroy(&front->access_log);
     valves_destroy(&front->valves);

@@ -23,6 +23,7 @@ struct client;
 struct drain;
 struct exchange;
 struct listener;
+struct smtp_sender;
 struct upstream_set;
 struct valves;
 
@@ -49,6 +50,8 @@ struct front {
 
     struct arena_pool arenas;
     struct body_pool bodies;
+    struct smtp_sender *mail_sender;
+    unsigned n_mails;           // it has under way
     struct exchange *exchanges; // all in flight, newest first
     unsigned char *scratch;     // what an upstream sent is read into this, then handed on
     size_t n_requests;          // between the complete header and the end of the answer

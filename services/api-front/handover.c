@@ -31,6 +31,7 @@ struct handover {
     uint64_t offset; // of the piece
     char *piece;     // NULL: the body goes with the operation
     size_t piece_len;
+    size_t kept_taken; // of what the request has read ahead
     // Of the operation.
     const struct config_fallback *fallback;
     char lane[LANE_MAX];
@@ -289,6 +290,30 @@ static void abandon(struct handover *handover)
 
 static void send_piece(struct handover *handover);
 
+// What was read ahead goes before the rest.
+static void take_kept(struct handover *handover)
+{
+    const struct request *request = handover->request;
+    size_t left = request->body_len - handover->kept_taken;
+    size_t room = PIECE_BYTES - handover->piece_len;
+    size_t n = left < room ? left : room;
+    if (n == 0)
+        return;
+    memcpy(handover->piece + handover->piece_len, request->body + handover->kept_taken, n);
+    handover->piece_len += n;
+    handover->kept_taken += n;
+}
+
+// A piece is full, or it is the last: on with it.
+static void go_on(struct handover *handover)
+{
+    take_kept(handover);
+    if (handover->piece_len == PIECE_BYTES || (handover->ended && handover->piece_len > 0))
+        send_piece(handover);
+    else if (handover->ended)
+        submit(handover);
+}
+
 static void piece_kept(void *arg, int error, const ProtobufCMessage *reply)
 {
     struct handover *handover = arg;
@@ -312,8 +337,7 @@ static void piece_kept(void *arg, int error, const ProtobufCMessage *reply)
     handover->offset += handover->piece_len;
     handover->piece_len = 0;
     client_wake(request);
-    if (handover->ended)
-        submit(handover);
+    go_on(handover);
 }
 
 static void send_piece(struct handover *handover)
@@ -374,20 +398,15 @@ void handover_cancel(struct handover *handover)
 
 static int begin_upload(struct handover *handover)
 {
-    struct request *request = handover->request;
+    const struct request *request = handover->request;
     handover->piece = malloc(PIECE_BYTES);
     if (handover->piece == NULL)
         return -ENOMEM;
     handover->uploading = true;
     for (size_t i = 0; i < 32; i++)
         handover->upload[i] = "0123456789abcdef"[randombytes_uniform(16)];
-    // What was read ahead is at most one piece.
-    if (request->body_len > 0) {
-        memcpy(handover->piece, request->body, request->body_len);
-        handover->piece_len = request->body_len;
-    }
-    if (handover->piece_len == PIECE_BYTES)
-        send_piece(handover);
+    handover->ended = request->body_complete;
+    go_on(handover);
     return 0;
 }
 
@@ -492,10 +511,18 @@ bool handover_must_queue(struct request *request)
                                                lanes_hash(request->upstream->name, lane));
 }
 
+static bool has_key(const struct request *request)
+{
+    const char *text;
+    size_t len;
+    return idempotency_read(request->headers, request->n_headers, &text, &len) == IDEMPOTENCY_KEY;
+}
+
 enum step handover_start(struct request *request, const struct config_fallback *fallback)
 {
     // What the upstream has taken of the body already cannot be had again.
-    if (!is_write(request->method_bit) || request->body_passed)
+    if (!is_write(request->method_bit) || request->body_passed ||
+        (request->end_unknown && !has_key(request)))
         return STEP_NEXT;
     struct handover *handover = calloc(1, sizeof(*handover));
     if (handover == NULL)
@@ -517,7 +544,7 @@ enum step handover_start(struct request *request, const struct config_fallback *
         return STEP_ANSWERED;
     }
     request->handover = handover;
-    if (request->body_complete || !request->has_body)
+    if (!request->has_body || (request->body_complete && request->body_len <= PIECE_BYTES))
         submit(handover);
     else if (begin_upload(handover) < 0)
         fail(handover);

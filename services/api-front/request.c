@@ -16,6 +16,7 @@
 #include "lease_wait.h"
 #include "limits.h"
 #include "listener.h"
+#include "mail.h"
 #include "operations.h"
 #include "permits.h"
 #include "request_check.h"
@@ -325,6 +326,7 @@ static void walk_from_check(struct request *request)
         return;
     }
     request->body_kept = request->has_body;
+    request->body_keep_max = mail_body_kept_max(request);
     if (!request->body_kept) {
         walk_from_valve(request);
     }
@@ -411,7 +413,7 @@ static bool grow_kept(struct request *request, size_t needed)
     while (cap < needed) {
         cap *= 2;
     }
-    cap = cap < REQUEST_BODY_KEPT_MAX ? cap : REQUEST_BODY_KEPT_MAX;
+    cap = cap < request->body_keep_max ? cap : request->body_keep_max;
     cap = cap < request->content_length ? cap : (size_t)request->content_length;
     if (cap <= request->body_cap) {
         return true;
@@ -430,7 +432,7 @@ static bool grow_kept(struct request *request, size_t needed)
 
 static size_t keep(struct request *request, const void *bytes, size_t len)
 {
-    size_t room = REQUEST_BODY_KEPT_MAX - request->body_len;
+    size_t room = request->body_keep_max - request->body_len;
     size_t n = len < room ? len : room;
     if (!grow_kept(request, request->body_len + n)) {
         walk_from_valve(request); // no memory to read ahead: all of it streams
@@ -543,6 +545,9 @@ void request_end(struct request *request, bool clean)
     lease_wait_forget(request);
     if (request->handover != NULL) {
         handover_cancel(request->handover);
+    }
+    if (request->mail != NULL) {
+        mail_cancel(request->mail);
     }
     if (request->operations_ask != NULL) {
         operations_cancel(request->operations_ask);

@@ -28,6 +28,7 @@ struct valves;   // valves.h: the decisions half's state of the process
 struct client;   // client.h: one accepted connection
 struct exchange; // exchange.h: the call to the upstream
 struct handover; // handover.h: the fallback `queue`
+struct mail;     // mail.h: a submission under way
 struct operations_ask;
 struct permits_ask;
 struct answer_tap;
@@ -112,17 +113,19 @@ struct request {
     struct config_model_ref *model_ref;    // keeps that model alive (front.h)
     struct route_counters *route_counters; // set by route_apply; outlives a reload
     // The body, read ahead; what is sent upstream begins with it.
-    char *body; // NULL: not kept
-    size_t body_len, body_cap;
-    bool body_complete; // all of it is in `body`
+    char *body;                               // NULL: not kept
+    size_t body_len, body_cap, body_keep_max; // as much is read ahead
+    bool body_complete;                       // all of it is in `body`
     struct breaker_permit permit;
     uint64_t call_timeout_ns; // connecting and first byte, by the breaker
     struct exchange *exchange;
-    struct handover *handover;             // NULL: none is under way, as the next
+    struct handover *handover; // NULL: none is under way, as the next
+    struct mail *mail;
     struct operations_ask *operations_ask; // operations.h
     struct permits_ask *permits_ask;       // permits.h
     struct answer_tap *tap;                // answer_tap.h
     struct stored_answer *stored;          // last_good.h: the answer lies in it
+    bool end_unknown; // it may have taken effect, and is sent again with a key only
     bool body_passed; // some of the body that is not in `body` was given to the exchange
 
     // The answer.
@@ -178,9 +181,10 @@ enum step system_answer(struct request *request);    // system.c
 void route_look(struct request *request);            // route.c: sets match
 enum step route_apply(struct request *request);      // route.c: sets route, upstream; 404, 405
 // valve.c. The walk waits between route_apply and valve_enter until the body is complete in
-// request->body or REQUEST_BODY_KEPT_MAX bytes of it are (then body_complete stays false, and the
-// rest streams): a client that sends slowly holds nothing of the upstream's.
-enum step valve_enter(struct request *request); // permit, or the fallback chain's answer
+// request->body or body_keep_max bytes of it are (then body_complete stays false, and the rest
+// streams): a client that sends slowly holds nothing of the upstream's.
+enum step valve_enter(struct request *request);   // permit, or the fallback chain's answer
+enum step valve_acquire(struct request *request); // its second half, for mail.c
 // The head of the upstream's answer is here: a probe is decided, however long its body takes.
 void valve_judge(struct request *request);
 // The rest of the body is waited for: a probe that its client holds up goes to another call before

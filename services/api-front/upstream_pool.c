@@ -29,10 +29,11 @@ static void write_host_header(struct upstream_endpoint *endpoint)
              config->host, v6 ? "]" : "", port);
 }
 
-// HTTPS and HTTP/2; all endpoints of an upstream have one scheme.
+// HTTPS and HTTP/2; all endpoints of an upstream have one scheme. A mail server's calls are
+// mail.c's.
 static bool is_for_curl(const struct config_upstream *config)
 {
-    return config->n_endpoints > 0 &&
+    return config->n_endpoints > 0 && !config->endpoints[0].smtp &&
            (config->endpoints[0].tls || config->http2 == HTTP2_PRIOR_KNOWLEDGE);
 }
 

@@ -23,13 +23,18 @@ static void set_call_timeout(struct request *request, int index)
 
 enum step valve_enter(struct request *request)
 {
-    struct valves *valves = request->valves;
-    int index = breaker_find(valves->breakers, request->upstream->name);
-    set_call_timeout(request, index);
+    set_call_timeout(request, breaker_find(request->valves->breakers, request->upstream->name));
     if (config_upstream_is_smtp(request->upstream))
         return mail_answer(request);
     if (handover_must_queue(request))
         return fallback_answer(request, EXCHANGE_ANSWERED, BREAKER_GRANTED, 0);
+    return valve_acquire(request);
+}
+
+enum step valve_acquire(struct request *request)
+{
+    struct valves *valves = request->valves;
+    int index = breaker_find(valves->breakers, request->upstream->name);
     if (index < 0 || !valves_breakers_params(valves)->enabled)
         return STEP_NEXT;
     uint64_t retry_ns = 0;

@@ -60,7 +60,7 @@ static int read_file(const char *dir, const char *name, struct strbuf *ret_body)
 static void fill_answer(struct outbox_attempt *attempt, const struct smtp_result *result,
                         char reply[REPLY_MAX])
 {
-    bool dropped = result->code == 0;
+    bool dropped = result->code == 0 && result->lack == SMTP_LACKS_NOTHING;
     snprintf(reply, REPLY_MAX, "%.160s (%s)", result->reply, smtp_stage_names[result->stage]);
     attempt->error = reply;
     attempt->sent = !dropped                      ? OUTBOX_ANSWERED

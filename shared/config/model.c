@@ -9,6 +9,21 @@
 
 #define FILE_MAX_BYTES (1024 * 1024)
 
+const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,
+                                               const struct config_route *route, size_t *ret_n)
+{
+    *ret_n = route->n_fallbacks > 0 ? route->n_fallbacks : upstream->n_fallbacks;
+    return route->n_fallbacks > 0 ? route->fallbacks : upstream->fallbacks;
+}
+
+bool config_mail_is_direct(const struct config_upstream *upstream, const struct config_route *route)
+{
+    size_t n;
+    const struct config_fallback *chain = config_fallbacks(upstream, route, &n);
+    return config_upstream_is_smtp(upstream) &&
+           (upstream->smtp.submit == SUBMIT_DIRECT || n == 0 || chain[0].kind != FALLBACK_QUEUE);
+}
+
 const struct config_fallback *config_fallback_find(const struct config_upstream *upstream,
                                                    const struct config_route *route,
                                                    enum fallback_kind kind)

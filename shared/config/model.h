@@ -73,6 +73,7 @@ struct config_smtp { // how mail is submitted
     char *from;      // of messages that name no sender; NULL: they must
     // auto: required with a username, else if-offered
     enum { STARTTLS_AUTO, STARTTLS_REQUIRED, STARTTLS_IF_OFFERED, STARTTLS_NEVER } starttls;
+    enum { SUBMIT_AUTO, SUBMIT_DIRECT } submit;
     char *username, *password_file; // both or none
 };
 
@@ -128,13 +129,12 @@ static inline bool config_upstream_is_smtp(const struct config_upstream *upstrea
 }
 
 // The chain that holds for a route.
-static inline const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,
-                                                             const struct config_route *route,
-                                                             size_t *ret_n)
-{
-    *ret_n = route->n_fallbacks > 0 ? route->n_fallbacks : upstream->n_fallbacks;
-    return route->n_fallbacks > 0 ? route->fallbacks : upstream->fallbacks;
-}
+const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,
+                                               const struct config_route *route, size_t *ret_n);
+
+// A mail server's: is a mail submitted while its client waits? Else the outbox has it first.
+bool config_mail_is_direct(const struct config_upstream *upstream,
+                           const struct config_route *route);
 
 // The first of that kind in it; NULL: there is none.
 const struct config_fallback *config_fallback_find(const struct config_upstream *upstream,

@@ -160,26 +160,6 @@ static int add_standard(struct config_model *model, const struct standard *stand
     return r < 0 ? r : add_route(model, standard, model->n_upstreams - 1, problems);
 }
 
-// Also of what the file says: only now is it known where its upstreams are.
-static int check_mail(const struct config_model *model, struct problems *problems)
-{
-    int result = 0;
-    for (size_t i = 0; i < model->n_routes; i++) {
-        const struct config_route *route = &model->routes[i];
-        const struct config_upstream *upstream = &model->upstreams[route->upstream];
-        size_t n;
-        const struct config_fallback *chain = config_fallbacks(upstream, route, &n);
-        if (!config_upstream_is_smtp(upstream) || (n > 0 && chain[0].kind == FALLBACK_QUEUE))
-            continue;
-        problems_add(problems,
-                     "routes[%zu] ('%s'): the upstream '%s' is a mail server, to which the outbox "
-                     "delivers; needs 'queue' as the first of its fallbacks",
-                     i, route->name, upstream->name);
-        result = -EINVAL;
-    }
-    return result;
-}
-
 int config_model_add_params(struct config_model *model, const struct upstreams_params *upstreams,
                             struct problems *problems)
 {
@@ -194,5 +174,5 @@ int config_model_add_params(struct config_model *model, const struct upstreams_p
         if (r < 0)
             result = r;
     }
-    return result < 0 ? result : check_mail(model, problems);
+    return result;
 }

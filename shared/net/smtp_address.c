@@ -3,20 +3,41 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "net/smtp_text.h"
 
 #define LOCAL_MAX 64 // RFC 5321 4.5.3.1.1
+
+// Well-formed UTF-8, and beyond ASCII nothing that is not seen (U+0080 to U+00A0, U+2028, U+2029).
+static bool is_visible(const char *text, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t i = 0, n, bad; i < len; i += n) {
+        n = utf8_sequence(p + i, len - i, &bad);
+        bool control = n == 2 && p[i] == 0xc2 && p[i + 1] <= 0xa0;
+        bool separator = n == 3 && p[i] == 0xe2 && p[i + 1] == 0x80 && (p[i + 2] & 0xfe) == 0xa8;
+        if (n == 0 || control || separator)
+            return false;
+    }
+    return true;
+}
+
+static bool is_letter(unsigned char c)
+{
+    return c >= 0x80 || isalnum(c) != 0;
+}
 
 bool smtp_address_is_valid(const char *text, size_t len)
 {
     const char *at = memchr(text, '@', len);
     size_t local = at != NULL ? (size_t)(at - text) : 0;
-    if (len >= SMTP_ADDRESS_MAX || local == 0 || local > LOCAL_MAX || local + 1 >= len)
+    if (len >= SMTP_ADDRESS_MAX || local == 0 || local > LOCAL_MAX || local + 1 >= len ||
+        !is_visible(text, len))
         return false;
     for (size_t i = 0; i < local; i++) {
         unsigned char c = (unsigned char)text[i];
         bool dot_ends = c == '.' && (i == 0 || i + 1 == local || text[i + 1] == '.');
-        if (dot_ends || c > 0x7e || !(isalnum(c) || strchr("!#$%&'*+-/=?^_`{|}~.", c)) || c == '\0')
+        if (dot_ends || c == '\0' || !(is_letter(c) || strchr("!#$%&'*+-/=?^_`{|}~.", c)))
             return false;
     }
     const char *domain = at + 1;
@@ -24,11 +45,12 @@ bool smtp_address_is_valid(const char *text, size_t len)
     bool literal = n > 2 && domain[0] == '[' && domain[n - 1] == ']';
     for (size_t i = literal ? 1 : 0; i < n - (literal ? 1 : 0); i++) {
         unsigned char c = (unsigned char)domain[i];
-        if (c > 0x7e || (!isalnum(c) && c != '.' && c != '-' && !(literal && c == ':')))
+        if (!is_letter(c) && c != '.' && c != '-' && !(literal && c == ':'))
             return false;
     }
-    return literal || (isalnum((unsigned char)domain[0]) && isalnum((unsigned char)domain[n - 1]) &&
-                       memmem(domain, n, "..", 2) == NULL);
+    return literal ||
+           (is_letter((unsigned char)domain[0]) && is_letter((unsigned char)domain[n - 1]) &&
+            memmem(domain, n, "..", 2) == NULL);
 }
 
 static void trim(const char **text, size_t *len)

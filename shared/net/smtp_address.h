@@ -1,5 +1,5 @@
-// Addresses of mail, as far as an envelope and a header need them: ASCII, without quoted local
-// parts (RFC 5321 4.1.2 without SMTPUTF8). Pure. Thread: any.
+// Addresses of mail, as far as an envelope and a header need them: without quoted local parts (RFC
+// 5321 4.1.2), in ASCII or, for a server with SMTPUTF8, in UTF-8 (RFC 6531 3.3). Pure. Thread: any.
 #ifndef VALVECHAIN_NET_SMTP_ADDRESS_H
 #define VALVECHAIN_NET_SMTP_ADDRESS_H
 

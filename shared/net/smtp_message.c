@@ -132,9 +132,13 @@ static int add_one(struct compose *c, const char *field, const char *header, con
 {
     struct strbuf line = STRBUF_INIT;
     int rc = add_address(c, field, value, &line, false);
-    if (rc == 0 && ret_address != NULL)
-        (void)smtp_address_read(json_string_value(value), json_string_length(value), NULL,
-                                ret_address);
+    char address[SMTP_ADDRESS_MAX] = "";
+    if (rc == 0)
+        (void)smtp_address_read(json_string_value(value), json_string_length(value), NULL, address);
+    if (ret_address != NULL)
+        memcpy(ret_address, address, sizeof(address));
+    else if (!smtp_text_is_ascii(address, strlen(address)))
+        rc = complain(c, field, "is no ASCII, which only sender and recipients need not be");
     strbuf_printf(&c->message->text, "%s: %s\r\n", header, strbuf_text(&line));
     rc = rc == 0 && !strbuf_ok(&line) ? -ENOMEM : rc;
     strbuf_fini(&line);
@@ -253,6 +257,16 @@ static int compose_json(struct compose *c)
 
 // ---- either ---------------------------------------------------------------------------------
 
+static bool needs_utf8(const struct smtp_message *message)
+{
+    bool ascii = smtp_text_is_ascii(message->sender, strlen(message->sender));
+    for (size_t i = 0; i < message->n_recipients; i++) {
+        const char *recipient = message->recipients[i];
+        ascii = ascii && smtp_text_is_ascii(recipient, strlen(recipient));
+    }
+    return !ascii;
+}
+
 void smtp_message_fini(struct smtp_message *message)
 {
     free(message->recipients);
@@ -287,9 +301,11 @@ int smtp_message_compose(const struct smtp_source *source, struct smtp_message *
         snprintf(error, SMTP_ERROR_MAX, "the message is larger than %u bytes", SMTP_MESSAGE_MAX);
         rc = -EMSGSIZE;
     }
-    if (rc < 0)
+    if (rc < 0) {
         smtp_message_fini(&message);
-    else
-        *ret_message = message;
-    return rc;
+        return rc;
+    }
+    message.needs_utf8 = needs_utf8(&message);
+    *ret_message = message;
+    return 0;
 }

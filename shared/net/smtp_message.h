@@ -33,6 +33,7 @@ struct smtp_message {
     size_t n_recipients;
     char id[SMTP_MESSAGE_ID_MAX]; // "<ID@example.org>", or the message's own
     struct strbuf text;           // CRLF ends each line
+    bool needs_utf8;              // an address of the envelope is no ASCII (RFC 6531)
 };
 
 // The media type that smtp_message_compose() takes this one for; NULL: none.

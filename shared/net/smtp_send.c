@@ -22,7 +22,12 @@ struct submission {
     char password[SMTP_PASSWORD_MAX];
     char error[CURL_ERROR_SIZE];
     struct smtp_result result;
-    bool leaving; // QUIT went out: the reply to it is none to the mail
+    bool leaving;     // QUIT went out: the reply to it is none to the mail
+    bool by_starttls; // TLS begins by STARTTLS where the server offers it
+    struct {
+        bool starttls, utf8;
+        unsigned long long size; // bytes, 0: no bound
+    } offers;                    // of the last EHLO
     uv_thread_t thread;
     atomic_bool aborted;
     smtp_sent_fn *on_sent;
@@ -40,7 +45,8 @@ struct smtp_sender {
 
 bool smtp_result_is_refusal(const struct smtp_result *result)
 {
-    return !result->accepted && result->code >= 500 && result->stage >= SMTP_MAIL;
+    bool by_reply = result->code >= 500 && result->stage >= SMTP_MAIL;
+    return !result->accepted && (by_reply || result->lack != SMTP_LACKS_NOTHING);
 }
 
 // ---- in the thread --------------------------------------------------------------------------
@@ -59,6 +65,8 @@ static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, voi
     if (type != CURLINFO_HEADER_OUT)
         return 0;
     s->leaving = s->leaving || (len >= 4 && strncasecmp(bytes, "QUIT", 4) == 0);
+    if (len >= 4 && (strncasecmp(bytes, "EHLO", 4) == 0 || strncasecmp(bytes, "HELO", 4) == 0))
+        memset(&s->offers, 0, sizeof(s->offers)); // what was said before TLS counts no more
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         size_t n = strlen(verbs[i].verb);
         // EHLO comes once more after STARTTLS.
@@ -72,12 +80,50 @@ static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, voi
     return 0;
 }
 
-// A reply's last line: "250 OK". Those before it have a '-'.
+// "250-SIZE 1000"
+static void note_offer(struct submission *s, const char *line, size_t len)
+{
+    char word[64];
+    if (len < 5 || strncmp(line, "250", 3) != 0)
+        return;
+    snprintf(word, sizeof(word), "%.*s", (int)(len - 4), line + 4);
+    word[strcspn(word, "\r\n")] = '\0';
+    s->offers.starttls = s->offers.starttls || strcasecmp(word, "STARTTLS") == 0;
+    s->offers.utf8 = s->offers.utf8 || strcasecmp(word, "SMTPUTF8") == 0;
+    if (strncasecmp(word, "SIZE ", 5) == 0 && word[5] >= '0' && word[5] <= '9')
+        s->offers.size = strtoull(word + 5, NULL, 10); // RFC 1870: 0 is no bound, too
+}
+
+// The server has said all that it can do, and no STARTTLS follows: will it take this mail?
+static enum smtp_lack find_lack(struct submission *s)
+{
+    struct smtp_result *result = &s->result;
+    size_t bytes = s->message.text.len;
+    if (s->offers.size > 0 && bytes > s->offers.size) {
+        snprintf(result->reply, sizeof(result->reply),
+                 "the server takes messages of at most %llu bytes (SIZE), this one has %zu",
+                 s->offers.size, bytes);
+        return SMTP_LACKS_SIZE;
+    }
+    if (s->message.needs_utf8 && !s->offers.utf8) {
+        snprintf(
+            result->reply, sizeof(result->reply),
+            "an address is no ASCII and the server has no SMTPUTF8; a domain can be written as "
+            "xn--");
+        return SMTP_LACKS_UTF8;
+    }
+    return SMTP_LACKS_NOTHING;
+}
+
+// A reply's last line: "250 OK". Those before it have a '-'. Less than `len` ends the call.
 static size_t on_reply(char *line, size_t size, size_t n, void *arg)
 {
     struct submission *s = arg;
     struct smtp_result *result = &s->result;
     size_t len = size * n;
+    bool greets = result->stage == SMTP_EHLO || result->stage == SMTP_STARTTLS;
+    if (greets && !s->leaving)
+        note_offer(s, line, len);
     if (s->leaving || len < 3 || (len > 3 && line[3] == '-') || line[0] < '2' || line[0] > '5')
         return len;
     result->code = (unsigned)(line[0] - '0') * 100;
@@ -88,7 +134,10 @@ static size_t on_reply(char *line, size_t size, size_t n, void *arg)
             result->reply[kept++] = line[i] >= ' ' && line[i] <= '~' ? line[i] : '?';
     result->reply[kept] = '\0';
     result->accepted = result->stage == SMTP_ENDED && result->code / 100 == 2;
-    return len;
+    bool goes_on = result->stage == SMTP_STARTTLS || !(s->by_starttls && s->offers.starttls);
+    if (greets && result->code == 250 && goes_on)
+        result->lack = find_lack(s);
+    return result->lack == SMTP_LACKS_NOTHING ? len : 0;
 }
 
 static size_t on_read(char *to, size_t size, size_t n, void *arg)
@@ -106,6 +155,7 @@ static size_t on_read(char *to, size_t size, size_t n, void *arg)
     return len;
 }
 
+// Also ends the wait for the reply to QUIT, for which libcurl takes two minutes beyond its timeout.
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     const struct submission *s = arg;
@@ -113,7 +163,7 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     (void)b;
     (void)c;
     (void)d;
-    return atomic_load(&s->aborted) ? 1 : 0;
+    return s->leaving || atomic_load(&s->aborted) ? 1 : 0;
 }
 
 static void submit(void *arg)
@@ -123,12 +173,15 @@ static void submit(void *arg)
     CURLcode code = curl_easy_perform(s->easy);
     struct smtp_result *result = &s->result;
     // A reply that let us go on is not what ended it.
-    bool decides = result->accepted || result->code >= 400;
+    bool decides = result->accepted || result->code >= 400 || result->lack != SMTP_LACKS_NOTHING;
     if (!decides) {
         result->code = 0;
         snprintf(result->reply, sizeof(result->reply), "%.150s",
                  s->error[0] != '\0' ? s->error : curl_easy_strerror(code));
     }
+    result->code = result->lack != SMTP_LACKS_NOTHING ? 0 : result->code;
+    result->tls_failed =
+        !decides && (code == CURLE_USE_SSL_FAILED || curl_upstream_is_tls_failure(code, s->error));
     result->timed_out = !decides && code == CURLE_OPERATION_TIMEDOUT;
     result->aborted = !decides && atomic_load(&s->aborted);
     uv_mutex_lock(&sender->mutex);
@@ -218,11 +271,12 @@ void smtp_sender_destroy(struct smtp_sender **sender_p)
     uv_close((uv_handle_t *)&sender->async, free_sender);
 }
 
-static void set_encryption(CURL *easy, const struct config_smtp *smtp)
+static void set_encryption(struct submission *s, const struct config_smtp *smtp, bool smtps)
 {
     bool required = smtp->starttls == STARTTLS_REQUIRED ||
                     (smtp->starttls == STARTTLS_AUTO && smtp->username != NULL);
-    curl_easy_setopt(easy, CURLOPT_USE_SSL,
+    s->by_starttls = !smtps && smtp->starttls != STARTTLS_NEVER;
+    curl_easy_setopt(s->easy, CURLOPT_USE_SSL,
                      (long)(required                           ? CURLUSESSL_ALL
                             : smtp->starttls == STARTTLS_NEVER ? CURLUSESSL_NONE
                                                                : CURLUSESSL_TRY));
@@ -261,11 +315,14 @@ static int set_up(struct submission *s, const struct config_upstream *upstream, 
         rc = smtp_password_read(smtp->password_file, s->password);
     if (rc < 0)
         return rc;
-    set_encryption(easy, smtp);
+    set_encryption(s, smtp, upstream->endpoints[0].tls);
     if (smtp->username != NULL) {
         curl_easy_setopt(easy, CURLOPT_USERNAME, smtp->username);
         curl_easy_setopt(easy, CURLOPT_PASSWORD, s->password);
     }
+    // Closed within the call: a kept one is closed with the handle, by QUIT and a wait of two
+    // minutes for the reply that no option bounds.
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(easy, CURLOPT_READDATA, s);

@@ -25,11 +25,16 @@ enum smtp_stage {
 };
 extern const char *const smtp_stage_names[];
 
+// What the server's EHLO does not offer and the mail needs: nothing of it was sent then.
+enum smtp_lack { SMTP_LACKS_NOTHING, SMTP_LACKS_SIZE, SMTP_LACKS_UTF8 };
+
 struct smtp_result {
     enum smtp_stage stage; // reached
     bool accepted;         // the server has taken charge of it
     unsigned code;         // of the reply that decided; 0: none came
     char reply[160];       // "550 5.1.1 no such user", printable; with code 0: what went wrong
+    enum smtp_lack lack;   // `reply` says the bound
+    bool tls_failed;       // no TLS in common, or no trust
     bool timed_out;
     bool aborted; // by smtp_sender_destroy()
 };

@@ -141,7 +141,8 @@ def test_what_is_no_mail_is_named_at_once(start, port):
     for field, value in (("subject", "a\r\nBcc: x@example.org"), ("to", "a@b\r\nX: y"),
                          ("from", "a b"), ("reply_to", "\u0000a@example.org"), ("cc", [1]),
                          ("bcc", ["a@example.org"] * 101), ("text", 5), ("atachment", "x"),
-                         ("to", None), ("from", "ü@example.org")):
+                         ("to", None), ("from", "\u0085@example.org"),
+                         ("reply_to", "ü@example.org")):
         answer = post(suite, {**PLAIN, field: value})
         assert (answer.status, answer.json()["code"]) == (400, "mail_bad"), (field, answer.body)
         assert answer.json()["detail"].startswith(field), answer.body

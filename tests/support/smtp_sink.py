@@ -1,5 +1,6 @@
 """A real mail server (aiosmtpd) that records what it is given, and refuses or hangs up when told."""
 
+import asyncio
 import email
 import email.policy
 
@@ -21,16 +22,20 @@ class Mail:
 
 class SmtpSink:
     """`replies`: what the next messages are answered after DATA ("451 4.3.0 later"), "drop" hangs up
-    there, "drop at RCPT" before; `rcpt`: replies to RCPT by address, as long as they stand."""
+    there, "drop at RCPT" before, "silent" says nothing; `rcpt`: replies to RCPT by address, as long as
+    they stand. `size`: as EHLO announces it."""
 
-    def __init__(self, port, tls=None, login=None):
+    def __init__(self, port, tls=None, login=None, size=None, utf8=False):
         self.port, self.tls, self.login = port, tls, login
+        self.size, self.utf8 = size, utf8
         self.mails, self.replies, self.rcpt, self.logins = [], [], {}, []
         self.encrypted = []
         self.controller = None
 
     def start(self):
-        options = {"enable_SMTPUTF8": False, "hostname": "sink.test"}
+        options = {"enable_SMTPUTF8": self.utf8, "hostname": "sink.test"}
+        if self.size is not None:
+            options["data_size_limit"] = self.size
         if self.tls:
             options.update(tls_context=self.tls, require_starttls=True)
         if self.login:
@@ -69,6 +74,8 @@ class SmtpSink:
 
     async def handle_DATA(self, server, session, envelope):
         reply = self.replies.pop(0) if self.replies else "250 2.0.0 taken"
+        if reply == "silent":
+            await asyncio.Event().wait()  # the client ends it
         if reply == "drop":
             server.transport.abort()
             return "421 gone"

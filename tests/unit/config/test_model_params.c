@@ -157,15 +157,19 @@ Test(model_params, contradictions_and_bad_urls_are_told_at_once)
                      "allowed " CONFIG_URL_ALLOWED);
 }
 
-Test(model_params, routes_of_a_mail_server_begin_with_the_queue)
+Test(model_params, mail_waits_for_its_server_where_the_queue_is_not_first)
 {
     static char mail[] = "smtp://mail:587";
-    params.email_url = mail;
+    params.app_url = params.email_url = mail;
     cr_assert_eq(config_model_add_params(model, &params, &problems), 0);
-    params.email_url = NULL;
-    params.app_url = mail;
-    cr_assert_eq(config_model_add_params(model, &params, &problems), -EINVAL);
-    cr_expect_str_eq(problems.items[0],
-                     "routes[1] ('app'): the upstream 'app' is a mail server, to which the outbox "
-                     "delivers; needs 'queue' as the first of its fallbacks");
+    for (size_t i = 0; i < model->n_routes; i++) {
+        struct config_route *route = &model->routes[i];
+        struct config_upstream *upstream = &model->upstreams[route->upstream];
+        bool is_email = strcmp(upstream->name, "email") == 0;
+        cr_expect_eq(config_mail_is_direct(upstream, route), !is_email, "%s", upstream->name);
+        upstream->smtp.submit = SUBMIT_DIRECT;
+        cr_expect(config_mail_is_direct(upstream, route));
+        upstream->endpoints[0].smtp = false;
+        cr_expect_not(config_mail_is_direct(upstream, route), "it is no mail server");
+    }
 }
