@@ -96,8 +96,8 @@ static void put_request(struct strbuf *line, const struct request *request, uint
     char address[ADDRESS_TEXT_MAX];
     size_t len = address_format(&request->identity.client, address);
     put_text(line, "request_id", request->request_id, strlen(request->request_id));
-    if (request->trace_id[0] != '\0') {
-        put_text(line, "trace_id", request->trace_id, strlen(request->trace_id));
+    if (request->traceparent.id[0] != '\0') {
+        put_text(line, "trace_id", request->traceparent.id, TRACEPARENT_ID_LEN);
     }
     put_text(line, "client", address, len);
     put_text(line, "method", request->method, strlen(request->method));

@@ -52,7 +52,8 @@ struct route_counters {
 struct upstream_counters {
     char *name;
     metric_id results[RESULTS];
-    metric_id latency, connections, ejections, ejected, unhealthy, panic, repeats, repeats_refused;
+    metric_id latency, connections, idle, ejections, ejected, unhealthy, panic, repeats,
+        repeats_refused;
 };
 struct policy_counters {
     char name[LIMIT_NAME_MAX];
@@ -63,10 +64,11 @@ struct counters {
     bool collect;
     struct database_metrics database;
     metric_id plain[FRONT_METRICS]; // 0 where the metric has labels
-    metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS], admitted, denied,
+    metric_id answers[SOURCES], tokens[TOKEN_RESULTS], checks[COUNTERS_CHECKS],
         fallbacks[FALLBACKS], missed[FALLBACKS], caches[COUNTERS_CACHES], lease_answered,
         lease_late;
-    uint64_t evictions; // told so far
+    metric_id admitted[LIMIT_TIER_MAX], denied[LIMIT_TIER_MAX]; // 0: no such tier
+    uint64_t evictions;                                         // told so far
     struct route_counters routes[COUNTERS_ROUTES_MAX + ROUTE_OTHER + 1];
     size_t n_routes;
     struct upstream_counters upstreams[COUNTERS_UPSTREAMS_MAX + 1]; // other comes first
@@ -124,6 +126,7 @@ static void add_upstream(struct counters *counters, const char *name)
             reg(counters, METRIC_INDEX_upstream_results, name, exchange_result_names[i], NULL);
     upstream->latency = reg(counters, METRIC_INDEX_upstream_latency, name, NULL, NULL);
     upstream->connections = reg(counters, METRIC_INDEX_upstream_connections, name, NULL, NULL);
+    upstream->idle = reg(counters, METRIC_INDEX_upstream_idle, name, NULL, NULL);
     upstream->ejections = reg(counters, METRIC_INDEX_upstream_ejections, name, NULL, NULL);
     upstream->ejected = reg(counters, METRIC_INDEX_upstream_ejected, name, NULL, NULL);
     upstream->repeats = reg(counters, METRIC_INDEX_upstream_repeats, name, NULL, NULL);
@@ -151,8 +154,6 @@ int counters_create(struct metric_set *metrics, bool collect, struct counters **
         counters->tokens[i] = reg(counters, METRIC_INDEX_tokens, token_result_names[i], NULL, NULL);
     for (unsigned i = 0; i < COUNTERS_CHECKS; i++)
         counters->checks[i] = reg(counters, METRIC_INDEX_checks, check_names[i], NULL, NULL);
-    counters->admitted = reg(counters, METRIC_INDEX_limit_decisions, "admitted", NULL, NULL);
-    counters->denied = reg(counters, METRIC_INDEX_limit_decisions, "denied", NULL, NULL);
     counters->lease_answered = reg(counters, METRIC_INDEX_lease_waits, "answered", NULL, NULL);
     counters->lease_late = reg(counters, METRIC_INDEX_lease_waits, "late", NULL, NULL);
     for (unsigned i = 0; i < FALLBACKS; i++) {
@@ -252,7 +253,12 @@ static void add_policy(struct counters *counters, const struct limit_view *view,
 void counters_add_policies(struct counters *counters, const struct limit_view *view)
 {
     const struct limit_policy *policy;
+    const char *tier;
     memset(counters->by_index, 0, sizeof(counters->by_index));
+    for (uint32_t i = 0; (tier = limit_tier_name(view, i)) != NULL; i++) {
+        counters->admitted[i] = reg(counters, METRIC_INDEX_limit_decisions, "admitted", tier, NULL);
+        counters->denied[i] = reg(counters, METRIC_INDEX_limit_decisions, "denied", tier, NULL);
+    }
     for (uint32_t i = 0; (policy = limit_policy_at(view, i)) != NULL; i++) {
         if (policy->unlimited)
             continue;
@@ -266,15 +272,19 @@ void counters_add(struct valves *valves, enum front_metric metric, uint64_t n)
     add(valves->counters, valves->counters->plain[metric], n);
 }
 
-void counters_connections(struct valves *valves, uint64_t open)
+void counters_connections(struct valves *valves, uint64_t open, uint64_t max, uint64_t requests)
 {
     struct counters *counters = valves->counters;
+    metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_connections_max], (double)max);
+    metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_in_flight], (double)requests);
     metric_gauge(counters->metrics, counters->plain[METRIC_INDEX_connections], (double)open);
 }
 
-void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open)
+void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open,
+                                   uint64_t idle)
 {
     struct counters *counters = valves->counters;
+    metric_gauge(counters->metrics, upstream_of(counters, upstream)->idle, (double)idle);
     metric_gauge(counters->metrics, upstream_of(counters, upstream)->connections, (double)open);
     if (strcmp(upstream, DATABASE_BREAKER) == 0)
         database_metrics_connections(&counters->database, open);
@@ -325,7 +335,8 @@ void counters_limits(struct valves *valves, const struct limit_facts *facts,
                      const struct limit_verdict *verdict)
 {
     struct counters *counters = valves->counters;
-    add(counters, verdict->admitted ? counters->admitted : counters->denied, 1);
+    const metric_id *decisions = verdict->admitted ? counters->admitted : counters->denied;
+    add(counters, decisions[facts->tier % LIMIT_TIER_MAX], 1);
     add(counters, counters->plain[METRIC_INDEX_limit_overflow], verdict->overflow_cells_used);
     add(counters, counters->plain[METRIC_INDEX_limit_new_keys], verdict->new_keys);
     for (unsigned i = 0; i < verdict->n; i++) {
@@ -333,6 +344,16 @@ void counters_limits(struct valves *valves, const struct limit_facts *facts,
         if (own != NULL)
             count_charge(counters, own, facts->tier % LIMIT_TIER_MAX, &verdict->charges[i]);
     }
+}
+
+// The bucket remembers a trace that somebody keeps: one that cannot be looked up helps nobody.
+static void observe(struct counters *counters, metric_id id, uint64_t duration_ns,
+                    const struct request *request)
+{
+    if (request->traceparent.sampled)
+        metric_observe_traced(counters->metrics, id, duration_ns, &request->traceparent.trace);
+    else
+        metric_observe(counters->metrics, id, duration_ns);
 }
 
 void counters_upstream_result(struct request *request, enum exchange_result result)
@@ -344,7 +365,7 @@ void counters_upstream_result(struct request *request, enum exchange_result resu
         request->first_byte_ns < request->upstream_start_ns)
         return;
     uint64_t latency_ns = request->first_byte_ns - request->upstream_start_ns;
-    metric_observe(counters->metrics, upstream->latency, latency_ns);
+    observe(counters, upstream->latency, latency_ns, request);
     if (strcmp(request->upstream->name, DATABASE_BREAKER) == 0)
         database_metrics_observe(&counters->database, latency_ns);
 }
@@ -416,6 +437,6 @@ void counters_record(struct request *request)
     if (!route->registered[method])
         register_method(counters, route, method);
     add(counters, route->requests[method][class < CLASSES ? class : CLASSES - 1], 1);
-    metric_observe(counters->metrics, route->duration, clock_mono_ns() - request->start_ns);
+    observe(counters, route->duration, clock_mono_ns() - request->start_ns, request);
     add(counters, counters->answers[request->source], 1);
 }

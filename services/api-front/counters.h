@@ -55,8 +55,9 @@ struct route_counters *counters_route(struct counters *counters, const char *rou
 void counters_add(struct valves *valves, enum front_metric metric, uint64_t n);
 
 // The transport's figures.
-void counters_connections(struct valves *valves, uint64_t open);
-void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open);
+void counters_connections(struct valves *valves, uint64_t open, uint64_t max, uint64_t requests);
+void counters_upstream_connections(struct valves *valves, const char *upstream, uint64_t open,
+                                   uint64_t idle);
 
 // A further attempt, or one that the budget did not allow.
 void counters_upstream_retry(struct valves *valves, const char *upstream, bool made);

@@ -110,7 +110,7 @@ static void tick_slow(struct front *front, uint64_t now_ms)
         clients += front->admin->n_clients;
     }
     upstream_set_tick(front->model_ref->upstreams, now_ms);
-    counters_connections(front->valves, clients);
+    counters_connections(front->valves, clients, front->max_connections, front->n_requests);
     last_good_report(front->valves);
     limits_renew(front->valves);
     limit_refresh(front->valves->limits); // an idle gateway must not hold retired cells back

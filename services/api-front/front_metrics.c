@@ -2,8 +2,6 @@
 
 #include "metric/latency.h"
 
-static const double latency_bounds[] = LATENCY_BOUNDS_S;
-
 const struct metric_def front_metric_defs[FRONT_METRICS] = {
 #define METRIC_ROWS "metrics.def"
 #include "metric/metric_table.inc"

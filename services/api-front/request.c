@@ -178,21 +178,12 @@ static void set_request_id(struct request *request)
     request->request_id[32] = '\0';
 }
 
-// traceparent: 2 hex version, '-', 32 hex trace id, '-', ... (W3C Trace Context 3.2)
-static void set_trace_id(struct request *request)
+static void set_trace(struct request *request)
 {
     const struct http_header *parent = request_header(request, "traceparent");
-    if (parent == NULL || parent->value_len < 55 || parent->value[2] != '-' ||
-        parent->value[35] != '-') {
-        return;
+    if (parent != NULL) {
+        (void)traceparent_parse(parent->value, parent->value_len, &request->traceparent);
     }
-    for (size_t i = 3; i < 35; i++) {
-        char c = parent->value[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
-            return;
-        }
-    }
-    memcpy(request->trace_id, parent->value + 3, 32);
 }
 
 static bool refuse(struct request *request, const struct request_refusal *refusal)
@@ -248,7 +239,7 @@ static bool check(struct request *request, const char *url, const char *method, 
         return refuse(request, &refusal);
     }
     set_request_id(request);
-    set_trace_id(request);
+    set_trace(request);
     size_t len = strnlen(method, sizeof(request->method) - 1);
     memcpy(request->method, method, len);
     if (!is_header_plain(request, method, version)) {

@@ -22,6 +22,7 @@
 #include "limit/limit.h"
 #include "limits_after.h"
 #include "route_match.h"
+#include "traceparent.h"
 
 struct front;    // front.h: state of the process
 struct valves;   // valves.h: the decisions half's state of the process
@@ -101,7 +102,7 @@ struct request {
     const struct http_header *headers; // all of them, in order, as sent (see request_header)
     size_t n_headers;
     char request_id[64];
-    char trace_id[33]; // from traceparent, "" for none
+    struct traceparent traceparent; // id "" for none
 
     struct identity identity;
     struct route_match match; // what the route table says, before limits

@@ -3,11 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "counters.h"
 #include "request.h"
-#include "service/breaker_metrics.h"
+#include "service/suite_metrics.h"
 
 typedef enum step answer_fn(struct request *request);
 
@@ -89,15 +90,32 @@ static enum step answer_ready(struct request *request)
     return answer_json(request, ready ? 200 : 503, json_pack("{s:s}", "status", status));
 }
 
+// Several lines of one name are one list (RFC 9110, 5.3).
+static enum exposition_form metrics_form(const struct request *request)
+{
+    struct strbuf accept = STRBUF_INIT;
+    for (size_t i = 0; i < request->n_headers; i++)
+        if (strcasecmp(request->headers[i].name, "accept") == 0) {
+            strbuf_append(&accept, request->headers[i].value, request->headers[i].value_len);
+            strbuf_puts(&accept, ",");
+        }
+    enum exposition_form form = exposition_form_of_accept(strbuf_text(&accept));
+    strbuf_fini(&accept);
+    return form;
+}
+
 static enum step answer_metrics(struct request *request)
 {
     struct strbuf text = STRBUF_INIT;
-    int error = breaker_metrics_write(request->valves->service->segment, request->valves->breakers,
-                                      clock_mono_ns(), &text);
+    enum exposition_form form = metrics_form(request);
+    int error = suite_metrics_write(request->valves->service->segment, request->valves->breakers,
+                                    form, clock_mono_ns(), &text);
     enum step step = STEP_ANSWERED;
     if (error == 0 && strbuf_ok(&text)) {
         (void)request_add_answer_header(request, "Cache-Control", "no-store");
-        step = answer_text(request, 200, EXPOSITION_CONTENT_TYPE, strbuf_text(&text), text.len);
+        (void)request_add_answer_header(request, "Vary", "Accept");
+        step =
+            answer_text(request, 200, exposition_content_type(form), strbuf_text(&text), text.len);
     } else {
         step = answer_problem(request, 503, "metrics_unreadable", "Service Unavailable",
                               "The metrics of the suite cannot be read at the moment.", NULL, NULL);

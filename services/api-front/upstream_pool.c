@@ -132,6 +132,7 @@ void upstream_set_tick(struct upstream_set *set, uint64_t now_ms)
 {
     for (size_t i = 0; i < set->n_pools; i++) {
         struct upstream_pool *pool = &set->pools[i];
+        uint64_t idle = 0;
         for (size_t k = 0; k < pool->n_endpoints; k++) {
             struct upstream_endpoint *endpoint = &pool->endpoints[k];
             upstream_resolve_tick(&endpoint->resolve, now_ms);
@@ -139,9 +140,10 @@ void upstream_set_tick(struct upstream_set *set, uint64_t now_ms)
                                                         pool->config->keepalive_idle_ms) {
                 upstream_conn_close(endpoint->idle_oldest);
             }
+            idle += endpoint->n_idle;
         }
         close_quiet(pool, now_ms);
-        counters_upstream_connections(pool->front->valves, pool->config->name, pool->n_open);
+        counters_upstream_connections(pool->front->valves, pool->config->name, pool->n_open, idle);
         upstream_health_tick(pool, now_ms);
     }
 }

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/http_server.h"
-#include "service/breaker_metrics.h"
+#include "service/suite_metrics.h"
 
 struct listener {
     struct service *service;
@@ -32,9 +32,10 @@ static void on_question(void *arg, const struct http_question *question, struct 
     struct listener *listener = arg;
     if (listener->metrics_path && strcmp(question->path, listener->metrics_path) == 0) {
         listener->scrapes++;
-        answer->content_type = EXPOSITION_CONTENT_TYPE;
-        if (breaker_metrics_write(listener->service->segment, listener->breakers, clock_mono_ns(),
-                                  &answer->body) < 0) {
+        enum exposition_form form = exposition_form_of_accept(question->accept);
+        answer->content_type = exposition_content_type(form);
+        if (suite_metrics_write(listener->service->segment, listener->breakers, form,
+                                clock_mono_ns(), &answer->body) < 0) {
             strbuf_clear(&answer->body);
             answer->content_type = "text/plain; charset=utf-8";
             answer_text(answer, 503, "out of memory\n");

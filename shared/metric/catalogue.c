@@ -3,14 +3,16 @@
 #include <errno.h>
 #include <math.h>
 
-enum record_type { RECORD_DEFINITION = 1, RECORD_SERIES = 2 };
+// A record whose form changes gets a new number: a catalogue of an older binary then begins anew.
+enum record_type { RECORD_DEFINITION = 3, RECORD_SERIES = 4 };
 
 // Followed by the bounds, then by name, unit and help, each ended by NUL.
 struct definition_record {
     uint32_t bytes; // of the whole record, a multiple of CATALOGUE_ALIGN_BYTES
     uint8_t type;
     uint8_t kind;
-    uint16_t n_bounds;
+    uint8_t n_bounds;
+    uint8_t exemplars; // 0 or 1
     double scale;
 };
 // Followed by the rendered labels and NUL.
@@ -21,14 +23,18 @@ struct series_record {
     uint16_t word;
     _Atomic uint32_t definition; // offset of its record
     _Atomic uint32_t generation; // of the slot, when it was registered last
+    uint32_t created_s;          // CLOCK_MONOTONIC
 };
 _Static_assert(sizeof(struct definition_record) == 16, "definition record layout");
-_Static_assert(sizeof(struct series_record) == 16, "series record layout");
+_Static_assert(CATALOGUE_BOUNDS_MAX <= UINT8_MAX, "a number of bounds fits its field");
+_Static_assert(sizeof(struct series_record) == 20, "series record layout");
 _Static_assert(SLOT_VALUES <= UINT16_MAX, "a word index fits its field");
 
-uint32_t catalogue_words(enum metric_kind kind, uint32_t n_bounds)
+uint32_t catalogue_words(enum metric_kind kind, uint32_t n_bounds, bool exemplars)
 {
-    return kind == METRIC_HISTOGRAM ? n_bounds + 2 : 1;
+    if (kind != METRIC_HISTOGRAM)
+        return 1;
+    return n_bounds + 2 + (exemplars ? (n_bounds + 1) * METRIC_EXEMPLAR_WORDS : 0);
 }
 
 double catalogue_scale(const struct metric_def *def)
@@ -120,7 +126,8 @@ static int decode_definition(struct catalogue_reader *reader, uint32_t offset,
     uint32_t n_bounds = record->n_bounds;
     bool is_histogram = record->kind == METRIC_HISTOGRAM;
     if (record->kind < METRIC_COUNTER || record->kind > METRIC_KIND_LAST ||
-        n_bounds > CATALOGUE_BOUNDS_MAX || (n_bounds > 0 && !is_histogram) ||
+        n_bounds > CATALOGUE_BOUNDS_MAX || record->exemplars > 1 ||
+        ((n_bounds > 0 || record->exemplars > 0) && !is_histogram) ||
         sizeof(*record) + n_bounds * sizeof(double) > record->bytes || !isfinite(record->scale) ||
         record->scale <= 0)
         return -EPROTO;
@@ -139,6 +146,7 @@ static int decode_definition(struct catalogue_reader *reader, uint32_t offset,
                                                     .help = help,
                                                     .bounds = bounds,
                                                     .n_bounds = n_bounds,
+                                                    .exemplars = record->exemplars != 0,
                                                     .scale = record->scale};
     reader->last = *ret_definition;
     return 0;
@@ -155,7 +163,7 @@ static int decode_series(struct catalogue_reader *reader, uint32_t offset,
     if (!labels || !catalogue_is_labels(labels) || !is_definition_at(reader, definition_at) ||
         decode_definition(reader, definition_at, &definition) < 0)
         return -EPROTO;
-    uint32_t n_words = catalogue_words(definition.kind, definition.n_bounds);
+    uint32_t n_words = catalogue_words(definition.kind, definition.n_bounds, definition.exemplars);
     if (record->word == 0 || record->word + n_words > SLOT_VALUES)
         return -EPROTO;
     *ret_series = (struct catalogue_series){
@@ -164,7 +172,8 @@ static int decode_series(struct catalogue_reader *reader, uint32_t offset,
         .labels = labels,
         .generation = atomic_load_explicit(&record->generation, memory_order_relaxed),
         .word = record->word,
-        .n_words = n_words};
+        .n_words = n_words,
+        .created_s = record->created_s};
     return 0;
 }
 
@@ -229,7 +238,8 @@ int catalogue_append_definition(char *mirror, uint32_t *used, const struct metri
     const struct definition_record record = {.bytes = aligned(bytes),
                                              .type = RECORD_DEFINITION,
                                              .kind = (uint8_t)def->kind,
-                                             .n_bounds = (uint16_t)def->n_bounds,
+                                             .n_bounds = (uint8_t)def->n_bounds,
+                                             .exemplars = def->exemplars,
                                              .scale = catalogue_scale(def)};
     memcpy(at, &record, sizeof(record));
     at += sizeof(record);
@@ -242,21 +252,23 @@ int catalogue_append_definition(char *mirror, uint32_t *used, const struct metri
     return 0;
 }
 
-int catalogue_append_series(char *mirror, uint32_t *used, uint32_t definition, uint32_t word,
-                            uint32_t generation, const char *labels, uint32_t *ret_offset)
+int catalogue_append_series(char *mirror, uint32_t *used, const struct catalogue_series *series,
+                            uint32_t *ret_offset)
 {
-    size_t bytes = sizeof(struct series_record) + strlen(labels) + 1;
+    size_t label_bytes = strlen(series->labels) + 1;
+    size_t bytes = sizeof(struct series_record) + label_bytes;
     uint32_t offset;
     char *at = grow(mirror, used, bytes, &offset);
     if (!at)
         return -ENOSPC;
     const struct series_record record = {.bytes = aligned(bytes),
                                          .type = RECORD_SERIES,
-                                         .word = (uint16_t)word,
-                                         .definition = definition,
-                                         .generation = generation};
+                                         .word = (uint16_t)series->word,
+                                         .definition = series->definition.offset,
+                                         .generation = series->generation,
+                                         .created_s = series->created_s};
     memcpy(at, &record, sizeof(record));
-    memcpy(at + sizeof(record), labels, strlen(labels) + 1);
+    memcpy(at + sizeof(record), series->labels, label_bytes);
     *ret_offset = offset;
     return 0;
 }

@@ -22,6 +22,7 @@ struct catalogue_definition {
     const char *name, *unit, *help;
     const double *bounds;
     uint32_t n_bounds;
+    bool exemplars;
     double scale; // never 0
 };
 
@@ -31,6 +32,7 @@ struct catalogue_series {
     const char *labels; // rendered
     uint32_t generation;
     uint32_t word, n_words;
+    uint32_t created_s; // CLOCK_MONOTONIC
 };
 
 struct catalogue_reader {
@@ -50,13 +52,13 @@ int catalogue_next(struct catalogue_reader *reader, struct catalogue_series *ret
 // Appends to a mirror of SLOT_CATALOGUE_BYTES; -ENOSPC when it does not fit. The caller publishes.
 int catalogue_append_definition(char *mirror, uint32_t *used, const struct metric_def *def,
                                 uint32_t *ret_offset);
-int catalogue_append_series(char *mirror, uint32_t *used, uint32_t definition, uint32_t word,
-                            uint32_t generation, const char *labels, uint32_t *ret_offset);
+int catalogue_append_series(char *mirror, uint32_t *used, const struct catalogue_series *series,
+                            uint32_t *ret_offset); // offset and n_words of it are not read
 // The two words of a series that change, in the shared catalogue.
 _Atomic uint32_t *catalogue_series_generation(char *catalogue, uint32_t offset);
 _Atomic uint32_t *catalogue_series_definition(char *catalogue, uint32_t offset);
 
-uint32_t catalogue_words(enum metric_kind kind, uint32_t n_bounds);
+uint32_t catalogue_words(enum metric_kind kind, uint32_t n_bounds, bool exemplars);
 double catalogue_scale(const struct metric_def *def); // 0 means 1
 
 // Renders name="value",... from comma-separated names, escaped for exposition; bytes that are not

@@ -2,8 +2,6 @@
 
 #include "metric/latency.h"
 
-static const double latency_bounds[] = LATENCY_BOUNDS_S;
-
 enum {
 #define METRIC_ROWS "metric/database_metrics.def"
 #include "metric/metric_enum.inc"

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "metric/family.h"
 
 struct writer {
     struct strbuf *out;
     bool openmetrics;
+    int64_t wall_offset_ns;
     const struct exposition_series *more;
     size_t n_more;
 };
@@ -83,19 +85,28 @@ static const char *type_name(const struct writer *writer, const struct family *f
     return writer->openmetrics && !has_suffix(family->name, "_total") ? "unknown" : "counter";
 }
 
+static void put_unit(struct writer *writer, const struct family *family, int name_len)
+{
+    char base[160], ending[160];
+    snprintf(base, sizeof(base), "%.*s", name_len, family->name);
+    snprintf(ending, sizeof(ending), "_%s", family->unit);
+    if (*family->unit && has_suffix(base, ending)) // else the format forbids the line
+        strbuf_printf(writer->out, "# UNIT %s %s\n", base, family->unit);
+}
+
 static void put_header(struct writer *writer, const struct family *family)
 {
     int len = (int)family_name_length(writer, family);
+    if (writer->openmetrics) { // its order is TYPE, UNIT, HELP; text has HELP first by custom
+        strbuf_printf(writer->out, "# TYPE %.*s %s\n", len, family->name,
+                      type_name(writer, family));
+        put_unit(writer, family, len);
+    }
     strbuf_printf(writer->out, "# HELP %.*s ", len, family->name);
     put_escaped(writer, family->help);
-    strbuf_printf(writer->out, "\n# TYPE %.*s %s\n", len, family->name, type_name(writer, family));
-    if (!writer->openmetrics || !*family->unit)
-        return;
-    char base[160], ending[160];
-    snprintf(base, sizeof(base), "%.*s", len, family->name);
-    snprintf(ending, sizeof(ending), "_%s", family->unit);
-    if (has_suffix(base, ending)) // else the format forbids the line
-        strbuf_printf(writer->out, "# UNIT %s %s\n", base, family->unit);
+    strbuf_puts(writer->out, "\n");
+    if (!writer->openmetrics)
+        strbuf_printf(writer->out, "# TYPE %s %s\n", family->name, type_name(writer, family));
 }
 
 // name{labels,extra} with one blank behind it; any part may be empty.
@@ -126,17 +137,67 @@ static void put_stored(struct strbuf *out, const struct family *family,
     strbuf_append(out, "\n", 1);
 }
 
-static void put_histogram(struct strbuf *out, const struct family *family,
+// Whole seconds since 1970.
+static void put_created(struct writer *writer, const char *name, size_t name_len,
+                        const char *labels, uint64_t wall_ns)
+{
+    char base[160];
+    if (!writer->openmetrics || wall_ns == 0)
+        return;
+    snprintf(base, sizeof(base), "%.*s", (int)name_len, name);
+    put_sample(writer->out, base, "_created", labels, "");
+    put_u64(writer->out, wall_ns / NS_PER_S);
+    strbuf_puts(writer->out, "\n");
+}
+
+static uint64_t created_wall_ns(const struct writer *writer, const struct family_series *series)
+{
+    return (uint64_t)((int64_t)(series->created_s * NS_PER_S) + writer->wall_offset_ns);
+}
+
+// le is a canonical float in both formats ("1.0"), so that a series keeps its name whichever a
+// Prometheus asks for.
+static void format_le(double bound, char text[EXPOSITION_NUMBER_MAX + 8])
+{
+    char number[EXPOSITION_NUMBER_MAX];
+    exposition_format_number(bound, number);
+    snprintf(text, EXPOSITION_NUMBER_MAX + 8, "le=\"%s%s\"", number,
+             strpbrk(number, ".eN") == NULL && isfinite(bound) ? ".0" : "");
+}
+
+static bool is_in_bucket(const struct family *family, uint32_t bucket, double value)
+{
+    return (bucket == 0 || value > family->bounds[bucket - 1]) &&
+           (bucket == family->n_bounds || value <= family->bounds[bucket]);
+}
+
+static void put_exemplar(struct writer *writer, const struct family *family,
+                         const struct family_series *series, uint32_t bucket)
+{
+    if (!writer->openmetrics || series->exemplars == NULL)
+        return;
+    const struct metric_exemplar *exemplar = &series->exemplars[bucket];
+    double value = metric_scaled(exemplar->value, family->scale);
+    if (exemplar->wall_s == 0 || !is_in_bucket(family, bucket, value))
+        return;
+    strbuf_printf(writer->out, " # {trace_id=\"%016" PRIx64 "%016" PRIx64 "\"} ",
+                  exemplar->trace.high, exemplar->trace.low);
+    put_number(writer->out, value);
+    strbuf_printf(writer->out, " %" PRIu32, exemplar->wall_s);
+}
+
+static void put_histogram(struct writer *writer, const struct family *family,
                           const struct family_series *series)
 {
+    struct strbuf *out = writer->out;
     uint64_t count = 0;
-    char number[EXPOSITION_NUMBER_MAX], le[EXPOSITION_NUMBER_MAX + 8];
+    char le[EXPOSITION_NUMBER_MAX + 8];
     for (uint32_t i = 0; i <= family->n_bounds; i++) {
-        exposition_format_number(i < family->n_bounds ? family->bounds[i] : INFINITY, number);
-        snprintf(le, sizeof(le), "le=\"%s\"", number);
+        format_le(i < family->n_bounds ? family->bounds[i] : INFINITY, le);
         count += series->buckets[i];
         put_sample(out, family->name, "_bucket", series->labels, le);
         put_u64(out, count);
+        put_exemplar(writer, family, series, i);
         strbuf_append(out, "\n", 1);
     }
     put_sample(out, family->name, "_sum", series->labels, "");
@@ -144,6 +205,8 @@ static void put_histogram(struct strbuf *out, const struct family *family,
     put_sample(out, family->name, "_count", series->labels, "");
     put_u64(out, count); // of the buckets, so that it equals +Inf whatever happens meanwhile
     strbuf_append(out, "\n", 1);
+    put_created(writer, family->name, strlen(family->name), series->labels,
+                created_wall_ns(writer, series));
 }
 
 static void put_family(struct writer *writer, const struct family_set *set,
@@ -155,12 +218,15 @@ static void put_family(struct writer *writer, const struct family_set *set,
     for (uint32_t i = family->first; i != FAMILY_END; i = set->series[i].next) {
         const struct family_series *series = &set->series[i];
         if (family->kind == METRIC_HISTOGRAM) {
-            put_histogram(writer->out, family, series);
+            put_histogram(writer, family, series);
             continue;
         }
         put_sample(writer->out, family->name, "", series->labels, "");
         if (family->kind == METRIC_COUNTER) {
             put_stored(writer->out, family, series);
+            if (has_suffix(family->name, "_total"))
+                put_created(writer, family->name, family_name_length(writer, family),
+                            series->labels, created_wall_ns(writer, series));
         } else {
             put_number(writer->out, series->rest);
             strbuf_append(writer->out, "\n", 1);
@@ -171,7 +237,8 @@ static void put_family(struct writer *writer, const struct family_set *set,
 static bool is_computed(const struct writer *writer, const struct family *family)
 {
     for (size_t i = 0; i < writer->n_more; i++)
-        if (strcmp(writer->more[i].def->name, family->name) == 0)
+        if ((i == 0 || writer->more[i].def != writer->more[i - 1].def) &&
+            strcmp(writer->more[i].def->name, family->name) == 0)
             return true;
     return false;
 }
@@ -189,11 +256,29 @@ static void put_computed(struct writer *writer)
         put_sample(writer->out, family.name, "", series->labels, "");
         put_u64(writer->out, series->value);
         strbuf_append(writer->out, "\n", 1);
+        if (family.kind == METRIC_COUNTER)
+            put_created(writer, family.name, family_name_length(writer, &family), series->labels,
+                        series->created_wall_ns);
     }
 }
 
-static int write_all(const struct segment *segment, struct writer *writer)
+static void put_damaged(struct writer *writer, const struct family_set *set)
 {
+    const struct exposition_series damaged = {.def = metric_damaged_def, .value = set->n_damaged};
+    struct writer one = *writer;
+    one.more = &damaged;
+    one.n_more = 1;
+    put_computed(&one);
+}
+
+int exposition_write(const struct segment *segment, enum exposition_form form,
+                     const struct exposition_series *more, size_t n_more, struct strbuf *out)
+{
+    struct writer writer = {.out = out,
+                            .openmetrics = form == EXPOSITION_OPENMETRICS,
+                            .wall_offset_ns = segment_wall_offset_ns(segment),
+                            .more = more,
+                            .n_more = n_more};
     struct metric_reading *reading;
     struct family_set set;
     int r = metric_reading_create(segment, &reading);
@@ -202,29 +287,15 @@ static int write_all(const struct segment *segment, struct writer *writer)
     r = family_set_init(&set, reading);
     if (r == 0) {
         for (uint32_t i = 0; i < set.n_families; i++)
-            if (!is_computed(writer, &set.families[i]))
-                put_family(writer, &set, &set.families[i]);
-        put_computed(writer);
-        if (writer->openmetrics)
-            strbuf_puts(writer->out, "# EOF\n");
+            if (!is_computed(&writer, &set.families[i]))
+                put_family(&writer, &set, &set.families[i]);
+        put_computed(&writer);
+        put_damaged(&writer, &set);
+        if (writer.openmetrics)
+            strbuf_puts(out, "# EOF\n");
         family_set_fini(&set);
-        r = strbuf_ok(writer->out) ? 0 : -ENOMEM;
+        r = strbuf_ok(out) ? 0 : -ENOMEM;
     }
     metric_reading_destroy(&reading);
     return r;
-}
-
-int exposition_write(const struct segment *segment, const struct exposition_series *more,
-                     size_t n_more, struct strbuf *out)
-{
-    struct writer writer = {.out = out, .more = more, .n_more = n_more};
-    return write_all(segment, &writer);
-}
-
-int exposition_write_openmetrics(const struct segment *segment,
-                                 const struct exposition_series *more, size_t n_more,
-                                 struct strbuf *out)
-{
-    struct writer writer = {.out = out, .openmetrics = true, .more = more, .n_more = n_more};
-    return write_all(segment, &writer);
 }

@@ -27,6 +27,7 @@ static uint32_t put_family(struct family_set *set, const struct metric_series *f
                                                      .scale = from->scale,
                                                      .bounds = from->bounds,
                                                      .n_bounds = from->n_bounds,
+                                                     .exemplars = from->exemplars,
                                                      .first = FAMILY_END};
     set->family_table[at] = ++set->n_families;
     return set->n_families - 1;
@@ -50,10 +51,15 @@ static struct family_series *put_series(struct family_set *set, uint32_t family,
             return series;
     }
     struct family_series *series = &set->series[set->n_series];
-    *series = (struct family_series){.labels = labels, .family = family, .next = FAMILY_END};
+    *series = (struct family_series){
+        .labels = labels, .family = family, .next = FAMILY_END, .created_s = UINT32_MAX};
     if (set->families[family].kind == METRIC_HISTOGRAM) {
         series->buckets = set->buckets + set->n_buckets;
         set->n_buckets += set->families[family].n_bounds + 1;
+        if (set->families[family].exemplars) {
+            series->exemplars = set->exemplars + set->n_exemplars;
+            set->n_exemplars += set->families[family].n_bounds + 1;
+        }
     } else if (set->families[family].kind == METRIC_GAUGE_MAX) {
         series->rest = -INFINITY;
     }
@@ -65,6 +71,7 @@ static struct family_series *put_series(struct family_set *set, uint32_t family,
 static bool fits(const struct family *family, const struct metric_series *from)
 {
     return family->kind == from->kind && family->n_bounds == from->n_bounds &&
+           family->exemplars == from->exemplars &&
            (family->n_bounds == 0 ||
             memcmp(family->bounds, from->bounds, family->n_bounds * sizeof(double)) == 0);
 }
@@ -78,6 +85,17 @@ static void add_stored(const struct family *family, struct family_series *series
         series->rest += metric_scaled(stored, from->scale);
 }
 
+// Of several processes' the newest one.
+static void take_exemplars(struct family_series *series, const struct metric_series *from)
+{
+    for (uint32_t i = 0; series->exemplars != NULL && i <= from->n_bounds; i++) {
+        struct metric_exemplar exemplar;
+        if (metric_series_exemplar(from, i, &exemplar) &&
+            exemplar.wall_s > series->exemplars[i].wall_s)
+            series->exemplars[i] = exemplar;
+    }
+}
+
 static void add_up(struct family_set *set, const struct metric_series *from)
 {
     uint32_t index = put_family(set, from);
@@ -85,6 +103,8 @@ static void add_up(struct family_set *set, const struct metric_series *from)
     if (!fits(family, from))
         return;
     struct family_series *series = put_series(set, index, from->labels);
+    if (from->created_s < series->created_s)
+        series->created_s = from->created_s;
     if (from->kind == METRIC_GAUGE) {
         series->rest += metric_series_value(from);
     } else if (from->kind == METRIC_GAUGE_MAX) {
@@ -96,13 +116,14 @@ static void add_up(struct family_set *set, const struct metric_series *from)
             series->buckets[i] += atomic_load_explicit(&from->words[i], memory_order_relaxed);
         add_stored(family, series, from,
                    atomic_load_explicit(&from->words[from->n_bounds + 1], memory_order_relaxed));
+        take_exemplars(series, from);
     }
 }
 
 struct pass {
     struct family_set *set;
     bool current;
-    size_t n_series, n_buckets;
+    size_t n_series, n_buckets, n_exemplars;
 };
 
 static void count_series(void *arg, const struct slot_info *slot,
@@ -113,6 +134,8 @@ static void count_series(void *arg, const struct slot_info *slot,
     pass->n_series++;
     if (series->kind == METRIC_HISTOGRAM)
         pass->n_buckets += series->n_bounds + 1;
+    if (series->exemplars)
+        pass->n_exemplars += series->n_bounds + 1;
 }
 
 static void add_series_of_pass(void *arg, const struct slot_info *slot,
@@ -135,7 +158,9 @@ static int reserve(struct family_set *set, const struct pass *counted)
     set->family_table = calloc(slots, sizeof(*set->family_table));
     set->series_table = calloc(slots, sizeof(*set->series_table));
     set->buckets = calloc(counted->n_buckets + 1, sizeof(*set->buckets));
-    return set->families && set->series && set->family_table && set->series_table && set->buckets
+    set->exemplars = calloc(counted->n_exemplars + 1, sizeof(*set->exemplars));
+    return set->families && set->series && set->exemplars && set->family_table &&
+                   set->series_table && set->buckets
                ? 0
                : -ENOMEM;
 }
@@ -144,8 +169,9 @@ int family_set_init(struct family_set *set, const struct metric_reading *reading
 {
     struct pass pass = {.set = set};
     *set = (struct family_set){0};
-    metric_reading_walk(reading, count_series, &pass);
+    size_t n_damaged = metric_reading_walk(reading, count_series, &pass);
     int r = reserve(set, &pass);
+    set->n_damaged = n_damaged;
     if (r < 0) {
         family_set_fini(set);
         return r;
@@ -165,5 +191,6 @@ void family_set_fini(struct family_set *set)
     free(set->family_table);
     free(set->series_table);
     free(set->buckets);
+    free(set->exemplars);
     *set = (struct family_set){0};
 }

@@ -12,6 +12,8 @@ struct family_series {
     uint64_t raw;      // a counter in stored units, as far as they agree with the family's scale
     double rest;       // what came in other units; of a gauge all of it
     uint64_t *buckets; // histograms: n_bounds + 1 counts
+    struct metric_exemplar *exemplars; // one a bucket, wall_s 0: none; NULL: none at all
+    uint32_t created_s;                // CLOCK_MONOTONIC, of the part that was there first
 };
 struct family {
     const char *name, *unit, *help;
@@ -19,6 +21,7 @@ struct family {
     double scale;
     const double *bounds;
     uint32_t n_bounds;
+    bool exemplars;
     uint32_t first, last;
 };
 #define FAMILY_END UINT32_MAX
@@ -32,6 +35,9 @@ struct family_set {
     uint32_t mask;
     uint64_t *buckets;
     size_t n_buckets;
+    struct metric_exemplar *exemplars;
+    size_t n_exemplars;
+    size_t n_damaged; // slots whose catalogue does not parse
 };
 
 // Strings and bounds point into the reading, which must outlive the set. -ENOMEM.

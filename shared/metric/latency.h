@@ -1,11 +1,12 @@
-// Bounds of every latency histogram, so that the same metric of several processes adds up: from
-// 1 ms, where a gateway on the same host is, to the 10 s of the slowest default timeout.
+// Bounds of every latency histogram, so that the same metric of several processes adds up. A
+// definition names latency_bounds; a set that was given others (metric_set_latency_buckets)
+// registers it with those.
 #ifndef VALVECHAIN_METRIC_LATENCY_H
 #define VALVECHAIN_METRIC_LATENCY_H
 
-#define LATENCY_BOUNDS_S                                                                           \
-    {                                                                                              \
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10                     \
-    }
+#include "base/buckets.h"
+
+#define LATENCY_N_BOUNDS (sizeof((const double[]){BUCKETS_LATENCY_S}) / sizeof(double))
+extern const double latency_bounds[LATENCY_N_BOUNDS];
 
 #endif

@@ -5,12 +5,16 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "metric/catalogue.h"
+#include "metric/exemplar.h"
+#include "metric/latency.h"
 
 // A definition's bounds in stored units, for metric_observe.
 struct bounds {
     uint32_t definition; // offset
     uint32_t n;
+    bool exemplars;
     uint64_t upper[CATALOGUE_BOUNDS_MAX];
 };
 
@@ -33,14 +37,20 @@ struct metric_set {
     size_t n_bounds, max_bounds;
     uint16_t bounds_of_word[SLOT_VALUES]; // index into `bounds` plus 1; 0: no histogram
     metric_id dropped;
+    struct buckets latency; // n 0: latency_bounds
 };
 
-static const struct metric_def dropped_def = {
-    .kind = METRIC_COUNTER,
-    .name = "valvechain_metric_series_dropped_total",
-    .unit = "",
-    .labels = "",
-    .help = "Series that found no room in their process's catalogue or values and are not counted"};
+enum {
+#define METRIC_ROWS "metric/own_metrics.def"
+#include "metric/metric_enum.inc"
+    N_METRICS
+};
+static const struct metric_def own_defs[N_METRICS] = {
+#include "metric/metric_table.inc"
+#undef METRIC_ROWS
+};
+const struct metric_def *const metric_damaged_def = &own_defs[METRIC_INDEX_damaged];
+const double latency_bounds[LATENCY_N_BOUNDS] = {BUCKETS_LATENCY_S};
 
 static _Atomic uint64_t *used_word(char *catalogue)
 {
@@ -128,7 +138,7 @@ int metric_set_open(struct slot *slot, struct metric_set **ret_set)
         metric_set_close(&set);
         return r;
     }
-    set->dropped = metric_register(set, &dropped_def, NULL);
+    set->dropped = metric_register(set, &own_defs[METRIC_INDEX_dropped], NULL);
     *ret_set = set;
     return 0;
 }
@@ -144,6 +154,11 @@ void metric_set_close(struct metric_set **set)
     *set = NULL;
 }
 
+void metric_set_latency_buckets(struct metric_set *set, const struct buckets *buckets)
+{
+    set->latency = *buckets;
+}
+
 _Atomic uint64_t *metric_words(const struct metric_set *set)
 {
     return set->words;
@@ -157,6 +172,7 @@ static bool counts_alike(const struct catalogue_definition *definition,
 {
     double scale = catalogue_scale(def);
     return definition->kind == def->kind && definition->n_bounds == def->n_bounds &&
+           definition->exemplars == def->exemplars &&
            memcmp(&definition->scale, &scale, sizeof(scale)) == 0 &&
            (def->n_bounds == 0 ||
             memcmp(definition->bounds, def->bounds, def->n_bounds * sizeof(double)) == 0);
@@ -238,14 +254,18 @@ static void publish(struct metric_set *set, uint32_t used)
 static int append_series(struct metric_set *set, const struct metric_def *def, const char *labels,
                          struct catalogue_series *ret_series)
 {
-    struct catalogue_definition definition;
+    struct catalogue_definition definition = {0};
     uint32_t used = set->used, offset;
-    if (catalogue_words(def->kind, def->n_bounds) > SLOT_VALUES - set->next_word)
+    if (catalogue_words(def->kind, def->n_bounds, def->exemplars) > SLOT_VALUES - set->next_word)
         return -ENOSPC;
     int r = put_definition(set, def, &used, &definition);
+    const struct catalogue_series series = {.definition = definition,
+                                            .labels = labels,
+                                            .generation = slot_generation(set->slot),
+                                            .word = set->next_word,
+                                            .created_s = (uint32_t)(clock_mono_ns() / NS_PER_S)};
     if (r == 0)
-        r = catalogue_append_series(set->mirror, &used, definition.offset, set->next_word,
-                                    slot_generation(set->slot), labels, &offset);
+        r = catalogue_append_series(set->mirror, &used, &series, &offset);
     if (r == 0)
         r = read_appended(set, used, ret_series);
     if (r == 0)
@@ -311,6 +331,7 @@ static int index_bounds(struct metric_set *set, const struct catalogue_series *s
         struct bounds *bounds = &set->bounds[set->n_bounds++];
         bounds->definition = definition->offset;
         bounds->n = definition->n_bounds;
+        bounds->exemplars = definition->exemplars;
         for (uint32_t b = 0; b < bounds->n; b++)
             bounds->upper[b] = stored_bound(definition->bounds[b], definition->scale);
     }
@@ -318,9 +339,15 @@ static int index_bounds(struct metric_set *set, const struct catalogue_series *s
     return 0;
 }
 
-metric_id metric_register(struct metric_set *set, const struct metric_def *def,
+metric_id metric_register(struct metric_set *set, const struct metric_def *given,
                           const char *const *label_values)
 {
+    struct metric_def own = *given;
+    const struct metric_def *def = &own;
+    if (given->bounds == latency_bounds && set->latency.n > 0) {
+        own.bounds = set->latency.upper;
+        own.n_bounds = set->latency.n;
+    }
     char labels[CATALOGUE_LABELS_MAX];
     struct catalogue_series added;
     const struct catalogue_series *found = &added;
@@ -356,15 +383,37 @@ void metric_gauge(struct metric_set *set, metric_id id, double value)
     metric_set_at(set->words, id, value);
 }
 
-void metric_observe(struct metric_set *set, metric_id id, uint64_t value)
+// NULL: not registered.
+static const struct bounds *observe(struct metric_set *set, metric_id id, uint64_t value,
+                                    uint32_t *ret_bucket)
 {
     ASSERT(id < SLOT_VALUES);
     if (set->bounds_of_word[id] == 0)
-        return; // not registered
+        return NULL;
     const struct bounds *bounds = &set->bounds[set->bounds_of_word[id] - 1];
     uint32_t bucket = 0;
     for (uint32_t i = 0; i < bounds->n; i++) // few, and without a branch to mispredict
         bucket += value > bounds->upper[i];
     metric_add_at(set->words, id + bucket, 1);
     metric_add_at(set->words, id + bounds->n + 1, value);
+    *ret_bucket = bucket;
+    return bounds;
+}
+
+void metric_observe(struct metric_set *set, metric_id id, uint64_t value)
+{
+    uint32_t bucket;
+    (void)observe(set, id, value, &bucket);
+}
+
+void metric_observe_traced(struct metric_set *set, metric_id id, uint64_t value,
+                           const struct metric_trace *trace)
+{
+    uint32_t bucket;
+    const struct bounds *bounds = observe(set, id, value, &bucket);
+    if (bounds == NULL || !bounds->exemplars)
+        return;
+    const struct metric_exemplar exemplar = {
+        .trace = *trace, .value = value, .wall_s = (uint32_t)(clock_wall_ns() / NS_PER_S)};
+    exemplar_store(&set->words[id + exemplar_word(bounds->n, bucket)], &exemplar);
 }

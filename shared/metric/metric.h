@@ -3,7 +3,8 @@
 // One writer per series (the slot's holder), relaxed atomics, no locks.
 //
 // A metric is one row in a service's metrics.def:
-//   COUNTER | GAUGE | GAUGE_MAX | HISTOGRAM (field, "valvechain_name_total", "unit", "label,names",
+//   COUNTER | GAUGE | GAUGE_MAX | HISTOGRAM | HISTOGRAM_TRACED (field, "valvechain_name_total",
+//   "unit", "label,names",
 //   ..., "help")
 // (metric_table.inc says how it becomes a table).
 // Names follow Prometheus: `valvechain_` prefix, base units, `_total` for counters.
@@ -17,12 +18,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/buckets.h"
 #include "shm/slot.h"
 
 enum metric_kind {
     METRIC_COUNTER = 1, // u64, never goes down, survives its process (adopted slot)
     METRIC_GAUGE,       // double bits, restarts at 0 with its process; several processes: the sum
-    METRIC_HISTOGRAM,   // n bounds + 1 bucket counts (not cumulative), sum (u64, in `scale` units)
+    METRIC_HISTOGRAM,   // n bounds + 1 bucket counts (not cumulative), sum (u64, in `scale` units),
+                        // then, with `exemplars`, METRIC_EXEMPLAR_WORDS for each bucket
     METRIC_GAUGE_MAX,   // a gauge of which several processes show the largest
     METRIC_KIND_LAST = METRIC_GAUGE_MAX
 };
@@ -42,9 +45,19 @@ struct metric_def {
     uint32_t n_bounds;
     double scale; // counters and histogram sums: one stored unit in the metric's unit (1e-9: ns as
                   // s); 0 = 1
+    bool exemplars; // histograms: each bucket remembers the trace seen in it last
 };
 
 struct metric_set; // the registry of one held slot
+
+// A trace's id, as of traceparent (W3C Trace Context): 16 bytes, big-endian in two words, not both
+// 0.
+struct metric_trace {
+    uint64_t high, low;
+};
+#define METRIC_EXEMPLAR_WORDS 4
+
+extern const struct metric_def *const metric_damaged_def; // a row of own_metrics.def
 
 // A registered series: index of its first value word. 0 is "not registered": writes go to a scratch
 // word that nobody reads, so a full catalogue costs figures and never a request (it is counted in
@@ -54,6 +67,8 @@ typedef uint32_t metric_id;
 // One set a slot. A catalogue that does not parse (somebody wrote into it) begins anew.
 int metric_set_open(struct slot *slot, struct metric_set **ret_set);
 void metric_set_close(struct metric_set **set);
+// Bounds of the latency histograms registered from now on; without it they are latency_bounds.
+void metric_set_latency_buckets(struct metric_set *set, const struct buckets *buckets);
 // Registers one series; registering it again gives the same id. `label_values`: as many as the
 // definition has label names (NULL when none). An adopted slot finds its old series by name,
 // labels, scale and bounds and goes on from its counts; with other bounds it begins anew. 0 when
@@ -78,6 +93,10 @@ void metric_add(struct metric_set *set, metric_id id, uint64_t n);
 void metric_gauge(struct metric_set *set, metric_id id, double value);
 // `value` in stored units (see scale); finds the bucket by the definition's bounds.
 void metric_observe(struct metric_set *set, metric_id id, uint64_t value);
+// The same, and the bucket remembers the trace when its definition has `exemplars`: four more
+// words.
+void metric_observe_traced(struct metric_set *set, metric_id id, uint64_t value,
+                           const struct metric_trace *trace);
 
 // ---- reading ------------------------------------------------------------------------------------
 
@@ -91,10 +110,21 @@ struct metric_series {
     const double *bounds;
     uint32_t n_bounds;
     double scale;
-    bool current; // registered by the slot's present, live holder
+    bool current;       // registered by the slot's present, live holder
+    bool exemplars;     // histograms: metric_series_exemplar() may find some
+    uint32_t created_s; // CLOCK_MONOTONIC: since when this slot counts it, from 0
     const _Atomic uint64_t
         *words; // counter, gauge: 1; histogram: n_bounds + 2 (buckets, +Inf, sum)
 };
+// The trace seen last in a bucket. False when there is none, or when its words were just being
+// written: they carry a check sum, so that half an exemplar is none.
+struct metric_exemplar {
+    struct metric_trace trace;
+    uint64_t value;  // in stored units
+    uint32_t wall_s; // when, seconds since 1970
+};
+bool metric_series_exemplar(const struct metric_series *series, uint32_t bucket,
+                            struct metric_exemplar *ret_exemplar);
 double metric_series_value(const struct metric_series *series); // counter or gauge, in the unit
 // Stored units in the metric's unit, correctly rounded where the scale is one part of a whole
 // (21000000 ns are 0.021 s and not 0.021000000000000001).

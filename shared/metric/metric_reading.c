@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "metric/catalogue.h"
+#include "metric/exemplar.h"
 
 struct snapshot {
     struct slot_info info;
@@ -31,6 +32,13 @@ double metric_series_value(const struct metric_series *series)
     double value;
     memcpy(&value, &word, sizeof(value));
     return value;
+}
+
+bool metric_series_exemplar(const struct metric_series *series, uint32_t bucket,
+                            struct metric_exemplar *ret_exemplar)
+{
+    return series->exemplars && bucket <= series->n_bounds &&
+           exemplar_load(&series->words[exemplar_word(series->n_bounds, bucket)], ret_exemplar);
 }
 
 // ---- copying ------------------------------------------------------------------------------------
@@ -112,6 +120,8 @@ static int walk_snapshot(const struct snapshot *snapshot, metric_each_fn *each, 
                                              .n_bounds = found.definition.n_bounds,
                                              .scale = found.definition.scale,
                                              .current = current,
+                                             .exemplars = found.definition.exemplars,
+                                             .created_s = found.created_s,
                                              .words = &snapshot->words[found.word]};
         each(arg, &snapshot->info, &series);
     }

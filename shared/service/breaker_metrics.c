@@ -16,12 +16,11 @@ static const struct metric_def defs[N_METRICS] = {
 
 // Each series of one breaker: its metric, the second label, and where its value stands. The states
 // are the first ones: 1 for the state it is in.
-enum { N_SERIES = BREAKER_STATES + 15 };
 static const struct {
     int def;
     const char *label, *value;
     size_t offset, n_bytes;
-} series[N_SERIES] = {
+} rows[BREAKER_METRICS_OF_EACH] = {
     {METRIC_INDEX_state, "state", "CLOSED", 0, 0},
     {METRIC_INDEX_state, "state", "OPEN", 0, 0},
     {METRIC_INDEX_state, "state", "HALF-OPEN", 0, 0},
@@ -58,44 +57,44 @@ static uint64_t value_of(const struct breaker_status *status, int i)
     uint64_t value = 0;
     if (i < BREAKER_STATES)
         return !status->retired && (int)status->state == i;
-    if (status->retired && metric_is_gauge(defs[series[i].def].kind))
+    if (status->retired && metric_is_gauge(defs[rows[i].def].kind))
         return 0;
-    if (series[i].n_bytes == sizeof(small)) {
-        memcpy(&small, (const char *)status + series[i].offset, sizeof(small));
+    if (rows[i].n_bytes == sizeof(small)) {
+        memcpy(&small, (const char *)status + rows[i].offset, sizeof(small));
         return small;
     }
-    memcpy(&value, (const char *)status + series[i].offset, sizeof(value));
-    return series[i].def == METRIC_INDEX_failures ? value + status->total_timeouts : value;
+    memcpy(&value, (const char *)status + rows[i].offset, sizeof(value));
+    return rows[i].def == METRIC_INDEX_failures ? value + status->total_timeouts : value;
 }
 
 static void render(const struct breaker_status *status, int i, struct exposition_series *ret_series)
 {
-    ret_series->def = &defs[series[i].def];
+    ret_series->def = &defs[rows[i].def];
     ret_series->value = value_of(status, i);
-    if (series[i].label != NULL)
+    if (rows[i].label != NULL)
         snprintf(ret_series->labels, sizeof(ret_series->labels), "breaker=\"%s\",%s=\"%s\"",
-                 status->name, series[i].label, series[i].value);
+                 status->name, rows[i].label, rows[i].value);
     else
         snprintf(ret_series->labels, sizeof(ret_series->labels), "breaker=\"%s\"", status->name);
 }
 
-int breaker_metrics_write(const struct segment *segment, struct breaker_view *view, uint64_t now_ns,
-                          struct strbuf *out)
+int breaker_metrics_read(const struct segment *segment, struct breaker_view *view, uint64_t now_ns,
+                         struct exposition_series *series, size_t *ret_n)
 {
     struct breaker_status *statuses = calloc(BREAKER_MAX, sizeof(*statuses));
-    struct exposition_series *all = calloc((size_t)BREAKER_MAX * N_SERIES, sizeof(*all));
     uint32_t n = 0;
+    if (statuses == NULL)
+        return -ENOMEM;
+    while (n < BREAKER_MAX && breaker_status_of_any(view, n, now_ns, &statuses[n]) == 0)
+        n++;
     size_t n_all = 0;
-    int rc = statuses != NULL && all != NULL ? 0 : -ENOMEM;
-    if (rc == 0) {
-        while (n < BREAKER_MAX && breaker_status_of_any(view, n, now_ns, &statuses[n]) == 0)
-            n++;
-        for (int i = 0; i < N_SERIES; i++) // those of one metric together
-            for (uint32_t at = 0; at < n; at++)
-                render(&statuses[at], i, &all[n_all++]);
-        rc = exposition_write(segment, all, n_all, out);
-    }
+    for (int i = 0; i < BREAKER_METRICS_OF_EACH; i++) // those of one metric together
+        for (uint32_t at = 0; at < n; at++) {
+            series[n_all] = (struct exposition_series){0};
+            series[n_all].created_wall_ns = segment_created_wall_ns(segment);
+            render(&statuses[at], i, &series[n_all++]);
+        }
     free(statuses);
-    free(all);
-    return rc;
+    *ret_n = n_all;
+    return 0;
 }

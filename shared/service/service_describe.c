@@ -59,8 +59,10 @@ static void describe_group(const struct param_group *group, const char **comma, 
 static void describe_metrics(const struct metric_def *defs, size_t n, const char **comma,
                              struct strbuf *out)
 {
-    static const char *const kinds[] = {
-        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+    static const char *const kinds[] = {[METRIC_COUNTER] = "counter",
+                                        [METRIC_GAUGE] = "gauge",
+                                        [METRIC_HISTOGRAM] = "histogram",
+                                        [METRIC_GAUGE_MAX] = "gauge"};
 
     for (size_t i = 0; i < n; i++) {
         strbuf_printf(out, "%s{\"name\":", *comma);

@@ -189,6 +189,9 @@ static int slot_start(struct frame *frame)
     if (error < 0)
         log_error("metrics.refused", "the metrics could not be opened",
                   LSTR("error", strerror(-error)));
+    struct buckets buckets;
+    if (error == 0 && buckets_parse(frame->config.suite.latency_buckets, &buckets) == 0)
+        metric_set_latency_buckets(service->metrics, &buckets);
     return error;
 }
 

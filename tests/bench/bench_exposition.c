@@ -93,7 +93,7 @@ static void bench_scrapes(const struct segment *segment)
     for (int i = 0; i < N_SCRAPES; i++) {
         uint64_t one_ns = clock_mono_ns();
         strbuf_clear(&out);
-        require(exposition_write(segment, NULL, 0, &out) == 0, "no memory");
+        require(exposition_write(segment, EXPOSITION_TEXT, NULL, 0, &out) == 0, "no memory");
         one_ns = clock_mono_ns() - one_ns;
         best_ns = one_ns < best_ns ? one_ns : best_ns;
     }

@@ -113,7 +113,7 @@ static void kill_at_random(pid_t pid)
 static void check_exposition(const struct segment *segment)
 {
     struct strbuf out = STRBUF_INIT;
-    CHECK(exposition_write(segment, NULL, 0, &out) == 0, "no memory");
+    CHECK(exposition_write(segment, EXPOSITION_TEXT, NULL, 0, &out) == 0, "no memory");
     for (char *line = out.text, *next; line && *line; line = next) {
         next = strchr(line, '\n');
         CHECK(next, "last line without end: %s", line);

@@ -62,11 +62,11 @@ static void touch(void *arg, const struct slot_info *slot, const struct metric_s
 static void read_all(const struct segment *segment)
 {
     struct strbuf out = STRBUF_INIT;
-    require(exposition_write(segment, NULL, 0, &out) == 0);
+    require(exposition_write(segment, EXPOSITION_TEXT, NULL, 0, &out) == 0);
     require(out.len == 0 || out.text[out.len - 1] == '\n');
     require(strlen(strbuf_text(&out)) == out.len);
     strbuf_clear(&out);
-    require(exposition_write_openmetrics(segment, NULL, 0, &out) == 0);
+    require(exposition_write(segment, EXPOSITION_OPENMETRICS, NULL, 0, &out) == 0);
     strbuf_fini(&out);
 }
 

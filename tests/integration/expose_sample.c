@@ -7,19 +7,42 @@
 
 static const double bounds[] = {0.005, 0.1, 2.5};
 static const struct metric_def defs[] = {
-    {METRIC_COUNTER, "valvechain_sample_requests_total", "", "route,code",
-     "Requests with a \\ and a\nsecond line in the help", NULL, 0, 0},
-    {METRIC_COUNTER, "valvechain_sample_cpu_seconds_total", "seconds", "", "CPU time", NULL, 0,
-     1e-9},
-    {METRIC_GAUGE, "valvechain_sample_connections", "", "", "Open connections", NULL, 0, 0},
-    {METRIC_GAUGE_MAX, "valvechain_sample_lag_seconds", "seconds", "", "The worst lag", NULL, 0, 0},
-    {METRIC_HISTOGRAM, "valvechain_sample_latency_seconds", "seconds", "route", "Latency", bounds,
-     3, 1e-9},
+    {.kind = METRIC_COUNTER,
+     .name = "valvechain_sample_requests_total",
+     .unit = "",
+     .labels = "route,code",
+     .help = "Requests with a \\ and a\nsecond line in the help"},
+    {.kind = METRIC_COUNTER,
+     .name = "valvechain_sample_cpu_seconds_total",
+     .unit = "seconds",
+     .labels = "",
+     .help = "CPU time",
+     .scale = 1e-9},
+    {.kind = METRIC_GAUGE,
+     .name = "valvechain_sample_connections",
+     .unit = "",
+     .labels = "",
+     .help = "Open connections"},
+    {.kind = METRIC_GAUGE_MAX,
+     .name = "valvechain_sample_lag_seconds",
+     .unit = "seconds",
+     .labels = "",
+     .help = "The worst lag"},
+    {.kind = METRIC_HISTOGRAM,
+     .name = "valvechain_sample_latency_seconds",
+     .unit = "seconds",
+     .labels = "route",
+     .help = "Latency",
+     .bounds = bounds,
+     .n_bounds = 3,
+     .scale = 1e-9,
+     .exemplars = true},
 };
 
 static int fill(struct segment *segment, const char *instance, struct slot **ret_slot)
 {
     static const char *const labels[] = {"/a\"b\\c\n\xc3\xa4", "200"};
+    const struct metric_trace trace = {0x0af7651916cd43dd, 0x8448eb211c80319c};
     struct slot *slot = NULL;
     struct metric_set *set = NULL;
     if (slot_acquire(segment, "sample", instance, &slot) < 0 || metric_set_open(slot, &set) < 0)
@@ -31,7 +54,7 @@ static int fill(struct segment *segment, const char *instance, struct slot **ret
         if (metric_is_gauge(defs[i].kind))
             metric_gauge(set, id, 0.1 * (double)strlen(instance));
         else if (defs[i].kind == METRIC_HISTOGRAM)
-            metric_observe(set, id, 7000000);
+            metric_observe_traced(set, id, 7000000, &trace);
         else
             metric_add(set, id, 3);
     }
@@ -60,9 +83,9 @@ int main(int argc, char **argv)
             return 2;
     }
     slot_release(&slots[2]);
-    bool text = strcmp(argv[1], "text") == 0;
-    if ((text ? exposition_write(segment, NULL, 0, &out)
-              : exposition_write_openmetrics(segment, NULL, 0, &out)) < 0)
+    enum exposition_form form =
+        strcmp(argv[1], "text") == 0 ? EXPOSITION_TEXT : EXPOSITION_OPENMETRICS;
+    if (exposition_write(segment, form, NULL, 0, &out) < 0)
         return 2;
     fputs(strbuf_text(&out), stdout);
     strbuf_fini(&out);

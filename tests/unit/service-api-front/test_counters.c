@@ -125,7 +125,7 @@ Test(counters, figures_leave_system_requests_out_and_know_nothing_without_an_age
     open_all(true);
     record(NULL, HTTP_GET, 200);
     record(counters_route(valves.counters, COUNTERS_ROUTE_SYSTEM), HTTP_GET, 200);
-    counters_connections(&valves, 7);
+    counters_connections(&valves, 7, 100, 3);
     struct figures figures;
     figures_read(segment, &figures);
     cr_expect_eq(figures.requests, 1);

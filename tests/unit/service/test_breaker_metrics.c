@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "../breaker/breaker_fixture.h"
-#include "service/breaker_metrics.h"
+#include "service/suite_metrics.h"
 
 #define T0 (1000 * S)
 
@@ -33,7 +33,8 @@ static int lines(struct process *process, const char *line)
     char whole[256];
     int n = 0;
     snprintf(whole, sizeof(whole), "\nvalvechain_circuit_breaker_%s\n", line);
-    cr_assert_eq(breaker_metrics_write(process->segment, process->view, T0, &out), 0);
+    cr_assert_eq(suite_metrics_write(process->segment, process->view, EXPOSITION_TEXT, T0, &out),
+                 0);
     for (const char *at = strbuf_text(&out); (at = strstr(at, whole)) != NULL; at++)
         n++;
     strbuf_fini(&out);
