@@ -1,13 +1,18 @@
 #include "limit/key.h"
 
-#include <sodium.h>
 #include <string.h>
+
+#include "base/sip_hash.h"
 
 #define INLINE_MAX  64 // longer texts go in as their hash
 #define PARTS_BYTES ((4 + LIMIT_KEY_HEADERS_MAX) * (INLINE_MAX + 2))
 
-_Static_assert(crypto_shorthash_KEYBYTES == SEGMENT_KEY_BYTES, "the segment's key is SipHash's");
-_Static_assert(crypto_shorthash_BYTES == sizeof(uint64_t), "a hash is one word");
+_Static_assert(SIP_KEY_BYTES == SEGMENT_KEY_BYTES, "the segment's key is SipHash's");
+
+struct hash_form { // SipHash-c-d
+    const uint8_t *key;
+    unsigned c, d;
+};
 
 uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts)
 {
@@ -20,22 +25,20 @@ uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts)
     return (key_parts & ~(uint32_t)LIMIT_KEY_CALLER) | caller;
 }
 
-static uint64_t sip_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const void *bytes, size_t len)
+static uint64_t hash_of(const struct hash_form *form, const void *bytes, size_t len)
 {
-    uint64_t hash;
-    crypto_shorthash((unsigned char *)&hash, bytes, len, hash_key);
-    return hash;
+    return sip_hash(form->key, bytes, len, form->c, form->d);
 }
 
 // Each part begins with its kind and its length, so that no two keys have the same bytes.
-static size_t put_part(const uint8_t hash_key[SEGMENT_KEY_BYTES], uint32_t kind, const void *bytes,
-                       size_t len, uint8_t *out)
+static size_t put_part(const struct hash_form *form, uint32_t kind, const void *bytes, size_t len,
+                       uint8_t *out)
 {
     uint64_t hash;
     out[0] = (uint8_t)kind;
     out[1] = (uint8_t)len;
     if (len > INLINE_MAX) {
-        hash = sip_hash(hash_key, bytes, len);
+        hash = hash_of(form, bytes, len);
         out[1] = UINT8_MAX;
         bytes = &hash;
         len = sizeof(hash);
@@ -60,8 +63,8 @@ static size_t put_client(const struct address *client, uint32_t ipv6_prefix_bits
     return 2 + sizeof(masked.bytes);
 }
 
-uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
-                  uint32_t parts, const struct limit_policy *policy)
+static uint64_t hash_parts(const struct hash_form *form, const struct limit_facts *facts,
+                           uint32_t parts, const struct limit_policy *policy)
 {
     uint8_t bytes[PARTS_BYTES];
     size_t len = 0;
@@ -69,16 +72,14 @@ uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_
         len += put_client(&facts->client, policy->ipv6_prefix_bits, bytes + len);
     }
     if (parts & LIMIT_KEY_SUBJECT) {
-        len +=
-            put_part(hash_key, LIMIT_KEY_SUBJECT, facts->subject, facts->subject_len, bytes + len);
+        len += put_part(form, LIMIT_KEY_SUBJECT, facts->subject, facts->subject_len, bytes + len);
     }
     if (parts & LIMIT_KEY_API_KEY) {
-        len +=
-            put_part(hash_key, LIMIT_KEY_API_KEY, facts->api_key, facts->api_key_len, bytes + len);
+        len += put_part(form, LIMIT_KEY_API_KEY, facts->api_key, facts->api_key_len, bytes + len);
     }
     if (parts & LIMIT_KEY_ROUTE) {
         size_t route_len = facts->route ? strlen(facts->route) : 0;
-        len += put_part(hash_key, LIMIT_KEY_ROUTE, facts->route, route_len, bytes + len);
+        len += put_part(form, LIMIT_KEY_ROUTE, facts->route, route_len, bytes + len);
     }
     for (uint32_t i = 0; (parts & LIMIT_KEY_HEADERS) != 0 && i < LIMIT_KEY_HEADERS_MAX; i++) {
         size_t value_len = 0;
@@ -86,9 +87,21 @@ uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_
         const char *value = facts->header && name[0] != '\0'
                                 ? facts->header(facts->header_arg, name, &value_len)
                                 : NULL;
-        len += put_part(hash_key, LIMIT_KEY_HEADERS, value, value ? value_len : 0, bytes + len);
+        len += put_part(form, LIMIT_KEY_HEADERS, value, value ? value_len : 0, bytes + len);
     }
-    return sip_hash(hash_key, bytes, len);
+    return hash_of(form, bytes, len);
+}
+
+uint64_t key_hash(const uint8_t hash_key[SEGMENT_KEY_BYTES], const struct limit_facts *facts,
+                  uint32_t parts, const struct limit_policy *policy)
+{
+    if (parts == LIMIT_KEY_CLIENT && facts->client.family == 4) { // what hash_parts makes of it
+        struct sip_hash sip = sip_begin(hash_key);
+        uint64_t rest = LIMIT_KEY_CLIENT | 4 << 8 | sip_word(facts->client.bytes, 4) << 16;
+        return sip_end(&sip, rest, 2 + 4, KEY_HASH_C, KEY_HASH_D);
+    }
+    const struct hash_form form = {.key = hash_key, .c = KEY_HASH_C, .d = KEY_HASH_D};
+    return hash_parts(&form, facts, parts, policy);
 }
 
 void key_id(const struct limit_facts *facts, uint32_t parts, const struct limit_policy *policy,
@@ -96,6 +109,8 @@ void key_id(const struct limit_facts *facts, uint32_t parts, const struct limit_
 {
     // No secret: all nodes must agree, and 128 bits are too many to be hit by trying.
     static const uint8_t keys[2][SEGMENT_KEY_BYTES] = {"valvechain-key-1", "valvechain-key-2"};
-    ret_id[0] = key_hash(keys[0], facts, parts, policy);
-    ret_id[1] = key_hash(keys[1], facts, parts, policy);
+    for (int i = 0; i < 2; i++) {
+        const struct hash_form form = {.key = keys[i], .c = 2, .d = 4};
+        ret_id[i] = hash_parts(&form, facts, parts, policy);
+    }
 }

@@ -5,6 +5,9 @@
 
 #include "limit/limit.h"
 
+#define KEY_HASH_C 1 // SipHash-c-d; all processes of a segment must agree (view.c)
+#define KEY_HASH_D 3
+
 // LIMIT_KEY_CALLER becomes what it stands for with these facts; other parts stay.
 uint32_t key_parts_of(const struct limit_facts *facts, uint32_t key_parts);
 // `parts` from key_parts_of. A part the request does not have counts as an empty one. The policy

@@ -4,10 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limit/key.h"
+
 struct segment_section_spec limit_table_section_spec(uint64_t cells)
 {
-    const size_t layout[] = {sizeof(struct cell), offsetof(struct cell, counts),
-                             sizeof(struct table_set), TABLE_WAYS, OWNER_PRINT_SHIFT};
+    const size_t layout[] = {sizeof(struct cell),
+                             offsetof(struct cell, counts),
+                             sizeof(struct table_set),
+                             TABLE_WAYS,
+                             OWNER_PRINT_SHIFT,
+                             KEY_HASH_C,
+                             KEY_HASH_D};
     return (struct segment_section_spec){
         .name = LIMIT_TABLE_SECTION,
         .bytes = cells * sizeof(struct cell),
