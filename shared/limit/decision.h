@@ -51,6 +51,7 @@ struct decision {
     bool is_alone;       // no others are decided meanwhile that could hide waiting for memory
     bool only_looks;     // cost 0
     bool needs_clock;    // the guess would be too old for a meter
+    bool by_epoch;       // no policy needs to know the instant, only that its epoch lasts
     bool enforcing_only; // shadow policies have cost enough tries
 };
 

@@ -4,7 +4,9 @@
 // (each adds, then sums again); see that every cell still is the key's; and only then read the
 // clock, once: it must lie in the epoch that each policy was charged in, and is the instant of
 // admission. A try that fails in any step takes back what it charged. The clock's previous reading
-// serves as the guess at the epoch, so that a decision reads the clock once.
+// serves as the guess at the epoch, so that a decision reads the clock once; not even that while
+// the previous reading is so recent that the present surely lies in the same epoch
+// (recent_clock.h), if no policy needs to know the instant itself.
 #include "limit/limit.h"
 
 #include <errno.h>
@@ -67,6 +69,7 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
         trial->leased.state = LEASED_NOT;
         trial->leased.distributed = policy->scope == POLICY_DISTRIBUTED;
         decision->needs_clock |= trial->meter->needs_clock || trial->leased.distributed;
+        decision->by_epoch &= trial->meter->by_epoch && !trial->leased.distributed;
     }
 }
 
@@ -179,17 +182,35 @@ static int charge_all(struct decision *decision)
     return 0;
 }
 
-static bool is_in_epoch(const struct decision *decision)
+static bool is_in_epoch(const struct decision *decision, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
-        bool has = trial->leased.state != LEASED_NOT ? leased_has(trial, decision->now_ns)
-                                                     : meter_has(trial->meter, decision->now_ns);
+        bool has = trial->leased.state != LEASED_NOT ? leased_has(trial, now_ns)
+                                                     : meter_has(trial->meter, now_ns);
         if (!trial->ignored && !has) {
             return false;
         }
     }
     return true;
+}
+
+static void read_clock(struct decision *decision)
+{
+    struct limit_view *view = decision->view;
+    view->hint_ticks = recent_ticks();
+    decision->now_ns = view->hint_ns = view_now_ns(view);
+}
+
+// Is the instant of admission, which is the present, in the epoch of every charge? They were
+// charged by the clock's previous reading, which lies there; so does the latest that it can be by
+// now.
+static bool is_surely_in_epoch(const struct decision *decision)
+{
+    const struct limit_view *view = decision->view;
+    return decision->by_epoch && view->has_ticks && !view->clock_ns &&
+           decision->now_ns == view->hint_ns && recent_clock_stands(view->hint_ticks) &&
+           is_in_epoch(decision, decision->now_ns + RECENT_LAG_NS);
 }
 
 // Holds of processes that are gone make room. True: there was one.
@@ -217,10 +238,12 @@ static enum outcome try_once(struct decision *decision)
         take_back_all(decision);
         return OUTCOME_AGAIN;
     }
-    decision->now_ns = view_now_ns(decision->view);
-    if (!is_in_epoch(decision)) {
-        take_back_all(decision);
-        return OUTCOME_AGAIN;
+    if (!is_surely_in_epoch(decision)) {
+        read_clock(decision);
+        if (!is_in_epoch(decision, decision->now_ns)) {
+            take_back_all(decision);
+            return OUTCOME_AGAIN;
+        }
     }
     return outcome == OUTCOME_DENIED && free_dead_holds(decision) ? OUTCOME_AGAIN : outcome;
 }
@@ -308,6 +331,7 @@ static void begin(struct decision *decision, struct limit_view *view,
     decision->n_grants = 0;
     decision->only_looks = facts->cost == 0;
     decision->needs_clock = decision->enforcing_only = false;
+    decision->by_epoch = true;
     find_policies(decision, facts);
 }
 
@@ -320,18 +344,18 @@ static void fetch_cells(const struct decision *decision)
 
 static void finish(struct decision *decision, struct limit_verdict *ret_verdict)
 {
-    struct limit_view *view = decision->view;
-    decision->now_ns =
-        decision->needs_clock || view->hint_ns == 0 ? view_now_ns(view) : view->hint_ns;
+    decision->now_ns = decision->view->hint_ns;
+    if (decision->needs_clock || decision->now_ns == 0) {
+        read_clock(decision);
+    }
     enum outcome outcome = decision->n == 0 ? OUTCOME_ADMITTED : OUTCOME_AGAIN;
     for (int tries = 0; tries < TRIES_MAX && outcome == OUTCOME_AGAIN; tries++) {
         if (tries > 0) {
-            decision->now_ns = view_now_ns(view);
+            read_clock(decision);
             decision->enforcing_only = tries >= TRIES_WITH_SHADOW;
         }
         outcome = try_once(decision);
     }
-    view->hint_ns = decision->now_ns;
     fill_verdict(decision, outcome, ret_verdict);
 }
 

@@ -39,6 +39,7 @@ void meter_init(struct meter *meter, const struct limit_policy *policy, struct c
         meter->kind = METER_WINDOW;
         window_init(&meter->window, policy->limit, policy->count_bits, policy->window_ns);
     }
+    meter->by_epoch = meter->kind == METER_WINDOW || meter->kind == METER_FIXED;
     meter_set_limit(meter, policy->limit);
 }
 

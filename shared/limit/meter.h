@@ -21,6 +21,7 @@ struct meter {
     uint64_t identity; // the policy's
     enum meter_kind kind;
     bool needs_clock; // the guess at the time (limit.c) would be too old
+    bool by_epoch;    // all it asks of the clock is whether the epoch of a charge lasts
     struct table_range range;
     const struct limit_policy *policy;
     union {

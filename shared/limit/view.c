@@ -98,6 +98,7 @@ int view_init(struct limit_view *view, struct cell *cells, uint64_t n_cells,
     view->n_cells = n_cells;
     view->store = store;
     view->read_only = actor == NULL;
+    view->has_ticks = recent_clock_is_sound();
     memcpy(view->hash_key, hash_key, SEGMENT_KEY_BYTES);
     if (actor) {
         view->actor = *actor;

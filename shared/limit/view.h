@@ -4,6 +4,7 @@
 #define VALVECHAIN_LIMIT_VIEW_H
 
 #include "base/clock.h"
+#include "base/recent_clock.h"
 #include "limit/lease.h"
 #include "limit/limit.h"
 #include "limit/match.h"
@@ -20,6 +21,8 @@ struct limit_view {
     uint64_t (*clock_ns)(void *arg); // NULL: CLOCK_MONOTONIC
     void *clock_arg;
     uint64_t hint_ns;                    // the clock's latest reading; only ever behind
+    uint64_t hint_ticks;                 // noted before it (recent_clock.h)
+    bool has_ticks;                      // they can be trusted
     uint16_t hold_era;                   // words of holds taken (hold.h)
     uint64_t holder_seen_ns[SLOT_COUNT]; // when a slot's process was last looked up
 

@@ -44,6 +44,8 @@ struct round {
     uint64_t second_limit; // of a second policy, a sliding window; 0: there is none
     uint32_t keys, cells;
     bool kill, publish;
+    bool
+        long_epochs; // longer than RECENT_LAG_NS: they turn under decisions without a clock reading
 };
 struct shared {
     struct round round;
@@ -109,7 +111,9 @@ static void add_policy(struct limit_policy_set *set, const char *name,
     }
     if (is_strict(algorithm)) {
         policy->algorithm = limit_max <= RING_LIMIT_MAX ? LIMIT_RING : LIMIT_SLIDING_WINDOW;
-        policy->count_bits = limit_max <= RING_LIMIT_MAX ? 0 : window_count_bits(limit_max);
+        policy->count_bits = limit_max <= RING_LIMIT_MAX ? 0
+                             : round->long_epochs        ? window_count_bits(WINDOW_LIMIT_MAX)
+                                                         : window_count_bits(limit_max);
     }
     policy->identity = policy_identity(policy);
 }
@@ -542,7 +546,13 @@ static uint64_t bounded_rounds(unsigned times)
         } else if (rnd(&seed) % 2) {
             round.second_limit = 1 + rnd(&seed) % (2 * round.limit);
         }
+        if (rnd(&seed) % 4 == 0) {
+            round.long_epochs = true;
+            round.window_ns = (40 + rnd(&seed) % 20) * NS_PER_MS;
+            round.duration_ns = 2 * round.window_ns;
+        }
         admitted += run(&round, false);
+        round.long_epochs = false;
         round.keys = KEYS_MAX; // more than the tiny table has cells: claims and overflow
         round.cells = TINY_CELLS;
         round.limit = round.algorithm == LIMIT_CONCURRENCY ? 2 : limits[rnd(&seed) % 6];

@@ -464,3 +464,38 @@ Test(limit, a_batch_decides_as_one_after_the_other)
     finish(&g, other);
     finish(&f, view);
 }
+
+// Does a decision by this policy ever go by a clock reading that is older than itself?
+static bool decides_by_older_reading(enum limit_algorithm algorithm, uint64_t window_ns)
+{
+    struct fixture f;
+    set = (struct limit_policy_set){0};
+    fixture_policy(&set, "p", 100, window_ns);
+    if (algorithm != LIMIT_SLIDING_WINDOW) {
+        fixture_algorithm(&set, algorithm, algorithm == LIMIT_CONCURRENCY ? NS_PER_S : 10);
+    }
+    struct limit_view *view = start(&f, 4096);
+    bool older = false;
+    view->clock_ns = NULL;
+    for (uint32_t client = 0; client < 1000; client++) {
+        struct limit_verdict verdict;
+        uint64_t before_ns = clock_mono_ns();
+        (void)fixture_ask(view, client, &verdict);
+        older |= view->hint_ns < before_ns;
+        cr_expect_gt(view->hint_ns + RECENT_LAG_NS, before_ns);
+    }
+    finish(&f, view);
+    return older;
+}
+
+Test(limit, reads_the_clock_unless_the_epoch_surely_lasts)
+{
+    const uint64_t lag_ns = RECENT_LAG_NS, day_ns = 86400 * NS_PER_S;
+    bool sound = recent_clock_is_sound();
+    cr_expect_eq(decides_by_older_reading(LIMIT_SLIDING_WINDOW, day_ns), sound);
+    cr_expect_eq(decides_by_older_reading(LIMIT_FIXED_WINDOW, day_ns), sound);
+    cr_expect_not(decides_by_older_reading(LIMIT_SLIDING_WINDOW, 40 * lag_ns)); // 41 epochs
+    cr_expect_not(decides_by_older_reading(LIMIT_FIXED_WINDOW, lag_ns));
+    cr_expect_not(decides_by_older_reading(LIMIT_GCRA, day_ns));
+    cr_expect_not(decides_by_older_reading(LIMIT_CONCURRENCY, day_ns));
+}
