@@ -6,8 +6,8 @@
 Test(sip_hash, is_that_of_the_paper)
 {
     uint8_t key[SIP_KEY_BYTES], text[15];
-    for (uint8_t i = 0; i < sizeof(key); i++) {
-        key[i] = i;
+    for (size_t i = 0; i < sizeof(key); i++) {
+        key[i] = (uint8_t)i;
     }
     memcpy(text, key, sizeof(text));
     cr_expect_eq(sip_hash(key, text, sizeof(text), 2, 4), UINT64_C(0xa129ca6149be45e5));
