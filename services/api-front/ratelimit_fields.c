@@ -60,6 +60,10 @@ int ratelimit_styles_parse(const char *text, uint32_t *ret_styles, const char **
             i++;
         if (i == n_names)
             return -EINVAL;
+        if ((styles & names[i].style) != 0) {
+            *ret_why = "names one of its words twice; allowed is each once";
+            return -EINVAL;
+        }
         styles |= names[i].style;
         n_none += names[i].style == 0;
     }

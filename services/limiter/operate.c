@@ -98,6 +98,19 @@ static int done(struct operate *operate, enum change change, const char *what, c
     return 0;
 }
 
+static int refuse_unknown(struct operate *operate, const char *name)
+{
+    char names[WHAT_MAX / 2] = "";
+    const struct limit_policy *policy;
+    size_t at = 0;
+
+    for (uint32_t i = 0; at < sizeof(names) && (policy = limit_policy_at(operate->view, i)); i++)
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i > 0 ? ", " : "",
+                               policy->name);
+    return refuse(operate, "there is no policy '%.40s'; there are: %s%s", name, names,
+                  at >= sizeof(names) ? "..." : "");
+}
+
 static int find_policy(struct operate *operate, const char *name, uint32_t *ret_index)
 {
     const struct limit_policy *policy;
@@ -109,7 +122,7 @@ static int find_policy(struct operate *operate, const char *name, uint32_t *ret_
             return 0;
         }
     }
-    return refuse(operate, "there is no policy '%.40s'", name);
+    return refuse_unknown(operate, name);
 }
 
 // ---- what ends by itself --------------------------------------------------------------------
@@ -301,6 +314,15 @@ static int make_override(struct operate *operate, const Valvechain__V1__LimitCha
     if (!limit_key_fits(key, policy))
         return refuse(operate, "%s does not count by such a key; it takes all parts of its key",
                       policy->name);
+    if (!change->end && (key->parts & LIMIT_KEY_ROUTE)) {
+        struct limit_facts facts;
+        char names[WHAT_MAX / 2];
+
+        limit_key_facts(key, &facts);
+        config_route_names(operate->service->model, names, sizeof(names));
+        if (!config_may_be_route(operate->service->model, facts.route))
+            return refuse(operate, "there is no route '%.40s'; there are: %s", facts.route, names);
+    }
     override.limit = change->unlimited ? UINT64_MAX : change->limit;
     if (!policy_can_count(policy, override.limit))
         return refuse(operate,
@@ -316,11 +338,12 @@ static int make_override(struct operate *operate, const Valvechain__V1__LimitCha
 }
 
 // Takes the key's own limit out of `next`. False: it had none.
-static bool remove_override(struct operator_book *book, const struct operator_override *override)
+static bool remove_override(struct operator_book *book, const struct limit_policy *policy,
+                            const struct operator_override *override)
 {
     for (uint32_t i = 0; i < book->n_overrides; i++) {
         if (strcmp(book->overrides[i].policy, override->policy) == 0 &&
-            limit_key_is_same(&book->overrides[i].key, &override->key)) {
+            limit_key_is_one(&book->overrides[i].key, &override->key, policy)) {
             book->overrides[i] = book->overrides[--book->n_overrides];
             return true;
         }
@@ -364,7 +387,7 @@ static int set(struct operate *operate, const Valvechain__V1__LimitChange *chang
         return error;
     operate->next = operate->now.book;
     (void)drop_ended(&operate->next);
-    if (!remove_override(&operate->next, &override) && change->end)
+    if (!remove_override(&operate->next, policy, &override) && change->end)
         return refuse(operate, "this key has no limit of its own here");
     if (!change->end && operate->next.n_overrides == OPERATOR_OVERRIDES_MAX)
         return refuse(operate, "there are %d of these already", OPERATOR_OVERRIDES_MAX);
@@ -512,8 +535,9 @@ static bool add_override(struct limit_policy_set *set, const struct operator_ove
         return false;
     own.policy = i;
     own.limit_after = set->policies[i].limit;
-    while (at < set->n_overrides && !(set->overrides[at].policy == i &&
-                                      limit_key_is_same(&set->overrides[at].key, &own.key)))
+    while (at < set->n_overrides &&
+           !(set->overrides[at].policy == i &&
+             limit_key_is_one(&set->overrides[at].key, &own.key, &set->policies[i])))
         at++;
     if (at == LIMIT_OVERRIDES_MAX)
         return false;

@@ -177,6 +177,10 @@ struct config_model *config_model_load_parameters(const char *path);
 // the model is then fit for config_model_destroy() only.
 int config_model_add_params(struct config_model *model, const struct upstreams_params *upstreams,
                             struct problems *problems);
+// Is there a route of that name: one of the model, or one that such a variable may make?
+bool config_may_be_route(const struct config_model *model, const char *name);
+// Their names for a message, "reports, app, database, blockchain, email"; cut where `size` ends.
+void config_route_names(const struct config_model *model, char *names, size_t size);
 struct config_model *config_model_empty(void);
 void config_model_destroy(struct config_model **model);
 // What the file sets a parameter to, and where ("valvechain.json:3:9"); NULL: it does not.

@@ -227,6 +227,20 @@ static void check_override_key(struct reader *reader, const struct json_path *pa
             reader_complain(reader, path, "the policy's key has no '%s'", single[i]);
 }
 
+// Routes are read before limits.
+static void check_override_route(struct reader *reader, const struct json_path *path,
+                                 const struct config_policy *policy,
+                                 const struct config_override *override)
+{
+    const struct json_path at = {.parent = path, .key = "route"};
+    char names[256];
+    if (!override->route || !has_key(policy, "route") ||
+        config_may_be_route(reader->model, override->route))
+        return;
+    config_route_names(reader->model, names, sizeof(names));
+    reader_complain(reader, &at, "there is no route '%s'; allowed are %s", override->route, names);
+}
+
 static bool same_key(const struct config_override *a, const struct config_override *b)
 {
     for (size_t i = 0; i < a->n_headers; i++) {
@@ -248,6 +262,7 @@ static void check_overrides(struct reader *reader, const struct json_path *polic
         const struct config_override *override = &policy->overrides[i];
         const struct json_path at = {.parent = &path, .index = i};
         check_override_key(reader, &at, json_array_get(list, i), policy, override);
+        check_override_route(reader, &at, policy, override);
         if (override->unlimited == (override->limit != CONFIG_UNSET))
             reader_complain(reader, &at, "needs either 'limit' or 'unlimited'");
         for (size_t j = 0; j < i; j++) {
@@ -366,17 +381,41 @@ static void check_algorithm(struct reader *reader, const struct json_path *path,
 static void check_name(struct reader *reader, const struct json_path *path,
                        const struct config_policy *policy)
 {
+    static const char *const reserved[] = {"deny", "allow"};
     const struct config_limits *limits = &reader->model->limits;
     const struct json_path at = {.parent = path, .key = "name"};
     if (!policy->name)
         return;
-    if (config_is_builtin_policy(limits, policy->name))
+    if (is_one_of(reserved, sizeof(reserved) / sizeof(reserved[0]), policy->name))
+        reader_complain(reader, &at,
+                        "'%s' stands in answers for the networks that are denied or allowed; "
+                        "allowed is any other name",
+                        policy->name);
+    else if (config_is_builtin_policy(limits, policy->name))
         reader_complain(reader, &at,
                         "'%s' is a built-in policy; change it by its parameters, or take another "
                         "name and list it in 'replaces'",
                         policy->name);
     else if (find_policy(limits, limits->n_policies, policy->name) != policy)
         reader_complain(reader, &at, "'%s' is already the name of another policy", policy->name);
+}
+
+// The field does not reach the client, and these frame the answer or belong to one connection
+// (RFC 9110 7.6.1, 8.4, 8.6; RFC 9112 6).
+static void check_cost_header(struct reader *reader, const struct json_path *path,
+                              const struct config_policy *policy)
+{
+    static const char *const framing[] = {
+        "connection",   "content-encoding", "content-length",   "content-range",
+        "content-type", "keep-alive",       "proxy-connection", "set-cookie",
+        "te",           "trailer",          "upgrade",          "transfer-encoding"};
+    const struct json_path at = {.parent = path, .key = "cost_header"};
+    if (policy->cost_header &&
+        is_one_of(framing, sizeof(framing) / sizeof(framing[0]), policy->cost_header))
+        reader_complain(reader, &at,
+                        "'%s' says how the answer is to be read, and a cost is taken out of it; "
+                        "allowed is a field of your own, such as X-Cost",
+                        policy->cost_header);
 }
 
 void reader_check_policy(struct reader *reader, const struct json_path *path, json_t *json,
@@ -401,6 +440,7 @@ void reader_check_policy(struct reader *reader, const struct json_path *path, js
     check_key(reader, path, json, policy);
     check_algorithm(reader, path, json, policy);
     check_overrides(reader, path, json, policy);
+    check_cost_header(reader, path, policy);
     const struct json_path failure = {.parent = path, .key = "on_store_failure", .at_key = true};
     if (policy->scope == POLICY_LOCAL && json_object_get(json, "on_store_failure"))
         reader_complain(reader, &failure, "only a policy of scope distributed has a store");

@@ -176,3 +176,38 @@ int config_model_add_params(struct config_model *model, const struct upstreams_p
     }
     return result;
 }
+
+static bool has_route(const struct config_model *model, const char *name)
+{
+    for (size_t i = 0; i < model->n_routes; i++)
+        if (model->routes[i].name && strcmp(model->routes[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+bool config_may_be_route(const struct config_model *model, const char *name)
+{
+    for (size_t i = 0; i < sizeof(standards) / sizeof(standards[0]); i++)
+        if (strcmp(standards[i].upstream, name) == 0)
+            return true;
+    return has_route(model, name);
+}
+
+static size_t append_name(const char *name, char *names, size_t size, size_t at)
+{
+    int len = snprintf(names + at, size - at, "%s%s", at > 0 ? ", " : "", name);
+    size_t end = at + (size_t)(len > 0 ? len : 0);
+    return end < size ? end : size - 1;
+}
+
+void config_route_names(const struct config_model *model, char *names, size_t size)
+{
+    size_t at = 0;
+    names[0] = '\0';
+    for (size_t i = 0; i < model->n_routes; i++)
+        if (model->routes[i].name)
+            at = append_name(model->routes[i].name, names, size, at);
+    for (size_t i = 0; i < sizeof(standards) / sizeof(standards[0]); i++)
+        if (!has_route(model, standards[i].upstream))
+            at = append_name(standards[i].upstream, names, size, at);
+}

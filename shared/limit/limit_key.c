@@ -255,3 +255,19 @@ bool limit_key_is_same(const struct limit_key *a, const struct limit_key *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;
 }
+
+static struct limit_key masked(const struct limit_key *key, const struct limit_policy *policy)
+{
+    struct limit_key result = *key;
+    if (key->parts & LIMIT_KEY_CLIENT) {
+        address_mask(&result.client, address_client_bits(&key->client, policy->ipv6_prefix_bits));
+    }
+    return result;
+}
+
+bool limit_key_is_one(const struct limit_key *a, const struct limit_key *b,
+                      const struct limit_policy *policy)
+{
+    struct limit_key one = masked(a, policy), other = masked(b, policy);
+    return limit_key_is_same(&one, &other);
+}

@@ -25,5 +25,8 @@ void limit_key_facts(const struct limit_key *key, struct limit_facts *ret_facts)
 // Does the key say all that this policy counts by, and nothing else?
 bool limit_key_fits(const struct limit_key *key, const struct limit_policy *policy);
 bool limit_key_is_same(const struct limit_key *a, const struct limit_key *b);
+// Does the policy count both as one? Two IPv6 clients of one subnet (IPV6_SUBNET) are.
+bool limit_key_is_one(const struct limit_key *a, const struct limit_key *b,
+                      const struct limit_policy *policy);
 
 #endif

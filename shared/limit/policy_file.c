@@ -103,6 +103,27 @@ static const char *key_of(const struct config_override *from, struct limit_key *
     return limit_key_make(parts, n, ret_key);
 }
 
+// The reader has compared what is written; `to` is the last of the policy's overrides, number
+// `index` of the file. False: it is counted together with an earlier one.
+static bool is_alone(const struct config_policy *from, size_t index, struct problems *problems,
+                     const struct limit_policy_set *set)
+{
+    const struct limit_override *to = &set->overrides[set->n_overrides - 1];
+    const struct limit_policy *policy = &set->policies[to->policy];
+    for (size_t back = 1; back <= index; back++) {
+        if (limit_key_is_one(&(to - back)->key, &to->key, policy)) {
+            problems_add(problems,
+                         "%s: limits.policies: '%s': overrides[%zu]: '%s' lies in the /%u of "
+                         "overrides[%zu], and IPv6 clients are counted by that (IPV6_SUBNET); "
+                         "allowed is one override a subnet",
+                         from->place, from->name, index, from->overrides[index].client_address,
+                         policy->ipv6_prefix_bits, index - back);
+            return false;
+        }
+    }
+    return true;
+}
+
 static int put_overrides(const struct config_policy *from, struct problems *problems,
                          struct limit_policy_set *set)
 {
@@ -120,6 +141,9 @@ static int put_overrides(const struct config_policy *from, struct problems *prob
         if (wrong) {
             problems_add(problems, "%s: limits.policies: '%s': overrides[%zu]: %s", from->place,
                          from->name, i, wrong);
+            return -EINVAL;
+        }
+        if (!is_alone(from, i, problems, set)) {
             return -EINVAL;
         }
         if (!policy_can_count(&set->policies[to->policy], to->limit)) {
@@ -212,17 +236,29 @@ static int add_policy(const struct limits_params *params, const struct config_po
 }
 
 // A shadow policy changes nothing for anybody, so it takes the place of shadow policies only.
-static void put_replaces(const struct config_policy *from, struct limit_policy_set *set,
-                         struct limit_policy *policy)
+static int put_replaces(const struct config_policy *from, bool regional, struct problems *problems,
+                        struct limit_policy_set *set, struct limit_policy *policy)
 {
+    int result = 0;
     for (char **name = from->replaces; name && *name; name++) {
+        bool found = false;
         for (uint32_t i = 0; i < set->n; i++) {
+            found |= strcmp(set->policies[i].name, *name) == 0;
             bool may = policy->mode == LIMIT_ENFORCE || set->policies[i].mode == LIMIT_SHADOW;
             if (may && strcmp(set->policies[i].name, *name) == 0) {
                 policy->replaces |= BIT64(i);
             }
         }
+        if (!found) { // the reader knows the name, so one of the two kinds that exclude each other
+            problems_add(problems,
+                         "%s: limits.policies: '%s': replaces '%s', which is not there with "
+                         "REGIONAL_RATE_LIMITING=%s; allowed is %s in its place",
+                         from->place, from->name, *name, regional ? "true" : "false",
+                         regional ? "region-NAME" : "global");
+            result = -EINVAL;
+        }
     }
+    return result;
 }
 
 int policy_add_file(const struct limits_params *params, const struct config_model *model,
@@ -235,8 +271,10 @@ int policy_add_file(const struct limits_params *params, const struct config_mode
         int r = add_policy(params, &limits->policies[i], problems, set);
         result = r < 0 ? r : result;
     }
-    for (size_t i = 0; result == 0 && i < limits->n_policies; i++) {
-        put_replaces(&limits->policies[i], set, &set->policies[first + i]);
+    for (size_t i = 0; set->n == first + limits->n_policies && i < limits->n_policies; i++) {
+        int r = put_replaces(&limits->policies[i], params->regional, problems, set,
+                             &set->policies[first + i]);
+        result = r < 0 ? r : result;
     }
     struct matcher matcher;
     matcher_init(&matcher, set->policies, set->n);

@@ -159,6 +159,12 @@ def test_a_key_of_several_parts_has_a_limit_of_its_own(start, tmp_path, upstream
     lacking = valvectl(suite, "limit", "set", *key[:3], "--limit", "7", "--for", "1h", "--reason", "x",
                        code=1)
     assert "does not count by such a key" in lacking
+    unknown = valvectl(suite, "limit", "set", "own", "client:192.0.2.7", "route:c", key[3], "--limit", "7",
+                       "--for", "1h", "--reason", "x", code=1)
+    assert "there is no route 'c'; there are: a, b, app" in unknown
+    unknown = valvectl(suite, "limit", "set", "owm", *key[1:], "--limit", "7", "--for", "1h", "--reason", "x",
+                       code=1)
+    assert "there is no policy 'owm'; there are: auth, tier-free" in unknown and "own" in unknown
     unexplained = valvectl(suite, "limit", "set", *key, "--limit", "7", "--for", "1h", "--reason", "", code=1)
     assert "--reason TEXT" in unexplained
     valvectl(suite, "limit", "set", *key, "--limit", "policy")
@@ -284,6 +290,19 @@ def test_a_flood_of_other_keys_does_not_hide_who_is_refused_most(start):
     most = next(entry for entry in top if entry["key"] == "client:192.0.2.7")
     assert most["refused"] - most["atMostTooMany"] <= 50 <= most["refused"]
     assert len(top) == 20
+
+
+def test_a_limit_of_its_own_is_the_whole_ipv6_subnet_s(start):
+    suite = start()
+    subnet = [{"X-Forwarded-For": f"2001:db8::{i}"} for i in (1, 2)]
+    for address, limit in (("2001:db8::1", "2"), ("2001:db8::2", "3")):
+        valvectl(suite, "limit", "set", "tier-free", f"client:{address}", "--limit", limit, "--for", "1h",
+                 "--reason", "x")
+    assert spend(suite, subnet[0]) == 3, "the later word is what holds"
+    valvectl(suite, "limit", "set", "tier-free", "client:2001:db8::3", "--limit", "policy")
+    assert spend(suite, subnet[1]) == 2
+    assert "no limit of its own" in valvectl(suite, "limit", "set", "tier-free", "client:2001:db8::1", "--limit",
+                                            "policy", code=1)
 
 
 def test_a_flood_of_new_keys_is_one_event_when_it_begins_and_one_when_it_is_over(start):

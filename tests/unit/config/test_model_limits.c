@@ -220,6 +220,18 @@ Test(model_limits, each_mistake_is_told_with_what_is_allowed)
         {POLICY(", \"key\": [\"header:X-A\"], \"overrides\": [{\"limit\": 6, \"headers\": "
                 "[{\"name\": \"x-a\"}]}]"),
          "overrides[0]: needs the value of 'x-a'"},
+        {POLICY(", \"key\": [\"route\"], \"overrides\": [{\"route\": \"reprots\", \"limit\": 6}]"),
+         "overrides[0].route: there is no route 'reprots'; allowed are app, database, blockchain, "
+         "email"},
+        {"{\"name\": \"deny\", \"limit\": 5, \"window_ms\": 1000}",
+         "name: 'deny' stands in answers for the networks"},
+        {"{\"name\": \"allow\", \"limit\": 5, \"window_ms\": 1000}",
+         "name: 'allow' stands in answers for the networks"},
+        {POLICY(", \"cost_header\": \"Content-Length\""),
+         "cost_header: 'content-length' says how the answer is to be read"},
+        {POLICY(", \"cost_header\": \"TE\""), "cost_header: 'te' says how the answer"},
+        {POLICY(", \"cost_header\": \"transfer-encoding\", \"keep_cost_header\": true"),
+         "allowed is a field of your own, such as X-Cost"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         refused(rows[i].policies, rows[i].problem);
@@ -282,6 +294,31 @@ Test(model_limits, tiers_are_eight_at_most)
     cr_assert_eq(problems.n, 1U);
     cr_expect_not_null(strstr(problems.items[0], "tiers[5]: is one tier too many"), "%s",
                        problems.items[0]);
+}
+
+static int parse_override_of(const char *route)
+{
+    char config[512];
+    snprintf(config, sizeof(config),
+             "{\"limits\": {\"policies\": [{\"name\": \"p\", \"key\": [\"route\"], \"limit\": 5, "
+             "\"window_ms\": 1000, \"overrides\": [{\"route\": \"%s\", \"limit\": 6}]}]}, "
+             "\"upstreams\": [{\"name\": \"a\", \"url\": \"http://a\"}], \"routes\": ["
+             "{\"path\": \"/x\", \"upstream\": \"a\"}, "
+             "{\"name\": \"y\", \"path\": \"/y\", \"upstream\": \"a\"}]}",
+             route);
+    return parse(config);
+}
+
+Test(model_limits, an_override_names_a_route_of_the_file_or_of_a_variable)
+{
+    static const char *const good[] = {"/x", "y", "app", "database", "blockchain", "email"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        cr_expect_eq(parse_override_of(good[i]), 0, "%s: %s", good[i],
+                     problems.n ? problems.items[0] : "");
+    cr_assert_eq(parse_override_of("/y"), -EINVAL, "its name is y");
+    cr_expect_not_null(
+        strstr(problems.items[0], "there is no route '/y'; allowed are /x, y, app, "), "%s",
+        problems.items[0]);
 }
 
 Test(model_limits, a_route_has_a_cost)

@@ -397,7 +397,7 @@ Test(policy_file, overrides_of_a_key_of_several_parts)
           "\"policies\": [" P("own", 1,
                               ", \"replaces\": [\"tier-free\", \"global\"], "
                               "\"key\": [\"caller\", \"route\", \"header:X-Team\"], "
-                              "\"overrides\": [{\"subject\": \"alice\", \"route\": \"a\", "
+                              "\"overrides\": [{\"subject\": \"alice\", \"route\": \"app\", "
                               "\"headers\": [{\"name\": \"X-Team\", \"value\": \"red\"}], "
                               "\"limit\": 3}]") "]",
           NULL);
@@ -405,10 +405,10 @@ Test(policy_file, overrides_of_a_key_of_several_parts)
         const char *subject, *route;
         const char *const *headers;
         unsigned admitted;
-    } rows[] = {{"alice", "a", red, 3},
-                {"alice", "a", blue, 1},
+    } rows[] = {{"alice", "app", red, 3},
+                {"alice", "app", blue, 1},
                 {"alice", "b", red, 1},
-                {"bob", "a", red, 1}};
+                {"bob", "app", red, 1}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct limit_facts facts = facts_of("/");
         facts.subject = rows[i].subject;
@@ -533,4 +533,45 @@ Test(policy_file, too_many_are_refused)
     cr_expect_eq(problems.n, 1U);
     cr_expect_not_null(strstr(problems.items[0], "'p59' is one too many: at most 64 policies"),
                        "%s", problems.items[0]);
+}
+
+static void refused(const char *limits, const char *assignment, const char *problem)
+{
+    cr_assert_eq(compile(limits, assignment), -EINVAL, "%s", limits);
+    cr_assert_eq(problems.n, 1U);
+    cr_expect_not_null(strstr(problems.items[0], problem), "%s\n  told: %s", limits,
+                       problems.items[0]);
+}
+
+Test(policy_file, what_is_replaced_is_there)
+{
+    const char *region = "\"policies\": [" P("own", 1, ", \"replaces\": [\"region-asia\"]") "]";
+    const char *global = "\"policies\": [" P("own", 1, ", \"replaces\": [\"global\"]") "]";
+    refused(region, NULL,
+            "'own': replaces 'region-asia', which is not there with REGIONAL_RATE_LIMITING=false; "
+            "allowed is global");
+    refused(
+        global, "REGIONAL_RATE_LIMITING=true",
+        "'own': replaces 'global', which is not there with REGIONAL_RATE_LIMITING=true; allowed "
+        "is region-NAME");
+    cr_expect_eq(compile(region, "REGIONAL_RATE_LIMITING=true"), 0);
+    cr_expect_eq(compile(global, NULL), 0);
+}
+
+#define OVERRIDES(a, b)                                                                            \
+    "\"policies\": [" P("own", 1,                                                                  \
+                        ", \"key\": [\"client-address\"], \"overrides\": ["                        \
+                        "{\"client_address\": \"192.0.2.1\", \"limit\": 2}, "                      \
+                        "{\"client_address\": \"" a "\", \"limit\": 3}, "                          \
+                        "{\"client_address\": \"" b "\", \"limit\": 4}]") "]"
+
+Test(policy_file, a_subnet_has_one_override)
+{
+    refused(OVERRIDES("2001:db8:0:1::1", "2001:db8:0:2::1"), NULL,
+            "overrides[2]: '2001:db8:0:2::1' lies in the /56 of overrides[1], and IPv6 clients are "
+            "counted by that (IPV6_SUBNET)");
+    cr_expect_eq(compile(OVERRIDES("2001:db8:0:1::1", "2001:db8:0:2::1"), "IPV6_SUBNET=64"), 0);
+    cr_expect_eq(compile(OVERRIDES("192.0.2.2", "192.0.2.3"), NULL), 0);
+    cr_expect_eq(compile(OVERRIDES("64:ff9b::c000:202", "64:ff9b::c000:203"), NULL), 0,
+                 "behind NAT64 each is one of its own");
 }

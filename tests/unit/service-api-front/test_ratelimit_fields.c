@@ -161,6 +161,9 @@ Test(ratelimit_fields, styles)
                 {"", -EINVAL, 0},
                 {"none,ietf", -EINVAL, 0},
                 {"draft-8", -EINVAL, 0},
+                {"ietf,ietf", -EINVAL, 0},
+                {"legacy,draft-6,legacy", -EINVAL, 0},
+                {"none,none", -EINVAL, 0},
                 {"ietf,draft-7", -EINVAL, 0},
                 {"draft-6,draft-7", -EINVAL, 0}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
