@@ -9,19 +9,6 @@
 #include "outbox_store_internal.h"
 #include "service/lanes.h"
 
-// What tells two requests of one key apart: the request line and the body.
-static void fingerprint(const char *head, size_t head_len, const unsigned char *body_hash,
-                        unsigned char ret_print[OUTBOX_HASH_BYTES])
-{
-    crypto_generichash_state state;
-    const char *end = head_len > 0 ? memchr(head, '\n', head_len) : NULL;
-    crypto_generichash_init(&state, NULL, 0, OUTBOX_HASH_BYTES);
-    crypto_generichash_update(&state, (const unsigned char *)head,
-                              end != NULL ? (size_t)(end - head) : head_len);
-    crypto_generichash_update(&state, body_hash, OUTBOX_HASH_BYTES);
-    crypto_generichash_final(&state, ret_print, OUTBOX_HASH_BYTES);
-}
-
 // A JSON-RPC call without its id: that tells attempts of the caller apart, not calls. NULL: as it
 // is.
 static char *call_without_id(const Valvechain__V1__OutboxSubmit *submit)
@@ -37,8 +24,12 @@ static char *call_without_id(const Valvechain__V1__OutboxSubmit *submit)
     return text;
 }
 
+enum body_hash { HASH_SUM, HASH_BLAKE2 };
+
+// A sum keeps a client from nothing but to take two of his own bodies for one, and costs a tenth.
+// Schema 2 hashed all bodies; uploads are hashed as they come.
 static void hash_of_body(const Valvechain__V1__OutboxSubmit *submit,
-                         const struct outbox_body *upload,
+                         const struct outbox_body *upload, enum body_hash how,
                          unsigned char ret_hash[OUTBOX_HASH_BYTES])
 {
     if (upload != NULL) {
@@ -48,9 +39,29 @@ static void hash_of_body(const Valvechain__V1__OutboxSubmit *submit,
         char *call = call_without_id(submit);
         const void *bytes = call != NULL ? (const void *)call : submit->body.data;
         size_t len = call != NULL ? strlen(call) : submit->body.len;
-        crypto_generichash(ret_hash, OUTBOX_HASH_BYTES, bytes, len, NULL, 0);
+        uint64_t words[2] = {outbox_sum(bytes, len), len};
+        if (how == HASH_SUM)
+            memcpy(ret_hash, words, sizeof(words));
+        else
+            crypto_generichash(ret_hash, OUTBOX_HASH_BYTES, bytes, len, NULL, 0);
         free(call);
     }
+}
+
+// What tells two requests of one key apart: the request line and the body.
+static void fingerprint(const Valvechain__V1__OutboxSubmit *submit,
+                        const struct outbox_body *upload, enum body_hash how,
+                        unsigned char ret_print[OUTBOX_HASH_BYTES])
+{
+    unsigned char body_hash[OUTBOX_HASH_BYTES];
+    crypto_generichash_state state;
+    const unsigned char *end = memchr(submit->head.data, '\n', submit->head.len);
+    hash_of_body(submit, upload, how, body_hash);
+    crypto_generichash_init(&state, NULL, 0, OUTBOX_HASH_BYTES);
+    crypto_generichash_update(&state, submit->head.data,
+                              end != NULL ? (size_t)(end - submit->head.data) : submit->head.len);
+    crypto_generichash_update(&state, body_hash, OUTBOX_HASH_BYTES);
+    crypto_generichash_final(&state, ret_print, OUTBOX_HASH_BYTES);
 }
 
 // The kernel is asked once for many.
@@ -81,18 +92,27 @@ static int refuse(Valvechain__V1__OutboxReceipt *receipt, unsigned status, const
     return receipt->code == NULL ? -ENOMEM : 0;
 }
 
+// With the print as schema 2 made it, too: an operation of before an upgrade is still the same.
+static bool is_same(const void *kept, const unsigned char *print,
+                    const Valvechain__V1__OutboxSubmit *submit, const struct outbox_body *upload)
+{
+    unsigned char old[OUTBOX_HASH_BYTES];
+    if (memcmp(kept, print, OUTBOX_HASH_BYTES) == 0)
+        return true;
+    fingerprint(submit, upload, HASH_BLAKE2, old);
+    return memcmp(kept, old, OUTBOX_HASH_BYTES) == 0;
+}
+
 // The key was used before: the answer of then, or why not.
-static int answer_again(sqlite3_stmt *row, const unsigned char *print,
-                        Valvechain__V1__OutboxReceipt *receipt)
+static int answer_again(sqlite3_stmt *row, bool same, Valvechain__V1__OutboxReceipt *receipt)
 {
     char id[OUTBOX_ID_TEXT];
     int state = sqlite3_column_int(row, 3);
-    if (sqlite3_column_bytes(row, 1) != OUTBOX_ID_BYTES ||
-        sqlite3_column_bytes(row, 2) != OUTBOX_HASH_BYTES)
+    if (sqlite3_column_bytes(row, 1) != OUTBOX_ID_BYTES)
         return -EUCLEAN;
     outbox_id_text(sqlite3_column_blob(row, 1), id);
     receipt->id = strdup(id);
-    if (memcmp(sqlite3_column_blob(row, 2), print, OUTBOX_HASH_BYTES) != 0)
+    if (!same)
         return refuse(receipt, 422, "idempotency_key_reused");
     if (state == OUTBOX_SENDING)
         return refuse(receipt, 409, "operation_in_flight");
@@ -151,9 +171,11 @@ static int insert(struct outbox_store *store, const Valvechain__V1__OutboxSubmit
     sqlite3_bind_int64(statement, 13, (int64_t)bytes);
     sqlite3_bind_int64(statement, 14, (int64_t)body_bytes);
     rc = outbox_db_run(&store->db, statement);
-    rc = rc < 0
-             ? rc
-             : insert_content(store, sqlite3_last_insert_rowid(store->db.sqlite), submit, upload);
+    int64_t seq = sqlite3_last_insert_rowid(store->db.sqlite);
+    rc = rc < 0 ? rc : insert_content(store, seq, submit, upload);
+    rc = rc < 0 ? rc : outbox_index_add(&store->index, id, sizeof(id), seq);
+    if (rc == 0 && submit->key.len > 0)
+        rc = outbox_index_add(&store->index, submit->key.data, submit->key.len, seq);
     rc = rc < 0 ? rc : outbox_store_note_lane(store, lane, 1);
     if (rc < 0)
         return rc;
@@ -165,23 +187,40 @@ static int insert(struct outbox_store *store, const Valvechain__V1__OutboxSubmit
     return receipt->id == NULL ? -ENOMEM : 0;
 }
 
+// The receipt's status stays 0 when the key is new.
+static int look_up(struct outbox_store *store, const Valvechain__V1__OutboxSubmit *submit,
+                   const struct outbox_body *upload, const unsigned char *print,
+                   Valvechain__V1__OutboxReceipt *receipt)
+{
+    size_t at = SIZE_MAX;
+    int64_t seq;
+    int rc = 0;
+    while (rc == 0 && receipt->status == 0 &&
+           (seq = outbox_index_next(&store->index, submit->key.data, submit->key.len, &at)) != 0) {
+        sqlite3_stmt *known = outbox_db_use(&store->db, SQL_find_key);
+        sqlite3_bind_int64(known, 1, seq);
+        outbox_bind_blob(known, 2, submit->key.data, submit->key.len);
+        rc = outbox_db_next(&store->db, known);
+        if (rc > 0 && sqlite3_column_bytes(known, 2) != OUTBOX_HASH_BYTES)
+            rc = -EUCLEAN;
+        if (rc > 0)
+            rc = answer_again(known, is_same(sqlite3_column_blob(known, 2), print, submit, upload),
+                              receipt);
+        sqlite3_reset(known);
+    }
+    return rc;
+}
+
 int outbox_store_accept(struct outbox_store *store, const Valvechain__V1__OutboxSubmit *submit,
                         const struct outbox_body *upload, uint64_t now_ms,
                         Valvechain__V1__OutboxReceipt *receipt)
 {
-    unsigned char body_hash[OUTBOX_HASH_BYTES], print[OUTBOX_HASH_BYTES];
-    hash_of_body(submit, upload, body_hash);
-    fingerprint((const char *)submit->head.data, submit->head.len, body_hash, print);
-    if (submit->key.len > 0) {
-        sqlite3_stmt *known = outbox_db_use(&store->db, SQL_find_key);
-        outbox_bind_blob(known, 1, submit->key.data, submit->key.len);
-        int rc = outbox_db_next(&store->db, known);
-        rc = rc > 0 ? answer_again(known, print, receipt) : rc;
-        sqlite3_reset(known);
-        if (rc < 0 || receipt->status != 0)
-            return rc;
-    }
+    unsigned char print[OUTBOX_HASH_BYTES];
     uint64_t items, bytes;
+    fingerprint(submit, upload, HASH_SUM, print);
+    int rc = submit->key.len > 0 ? look_up(store, submit, upload, print, receipt) : 0;
+    if (rc < 0 || receipt->status != 0)
+        return rc;
     outbox_store_sum(store, false, &items, &bytes);
     uint64_t body_bytes = upload != NULL ? upload->bytes : submit->body.len;
     if (items >= store->limits.max_items ||

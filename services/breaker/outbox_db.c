@@ -18,12 +18,16 @@ static const char *const statements[OUTBOX_SQL_COUNT] = {
 #undef SQL
 };
 
+#define SCHEMA 3
+#define CREATE_PAUSED                                                                              \
+    "CREATE TABLE IF NOT EXISTS paused(upstream TEXT PRIMARY KEY,"                                 \
+    " sum INTEGER GENERATED ALWAYS AS (row_sum(upstream)) STORED) WITHOUT ROWID;"
+
 // What changes with each attempt is kept apart from what never does: an attempt must not write the
 // body anew.
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-    "INSERT OR IGNORE INTO meta VALUES('schema', 2), ('commits', 0);"
-    "CREATE TABLE IF NOT EXISTS paused(upstream TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "INSERT OR IGNORE INTO meta VALUES('schema', 3), ('commits', 0);" CREATE_PAUSED
     "CREATE TABLE IF NOT EXISTS operation("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL, key BLOB, print BLOB NOT NULL,"
     " scope BLOB, upstream TEXT NOT NULL, route TEXT, lane INTEGER, lane_name TEXT,"
@@ -34,8 +38,6 @@ static const char schema[] =
     " sum INTEGER GENERATED ALWAYS AS (row_sum(id, key, print, scope, upstream, route, lane,"
     " lane_name, state, blocked, flags, attempts, accepted_ms, due_ms, expires_ms, finished_ms,"
     " bytes, body_bytes, error, status, answer_type, answer)) STORED);"
-    "CREATE UNIQUE INDEX IF NOT EXISTS operation_id ON operation(id);"
-    "CREATE UNIQUE INDEX IF NOT EXISTS operation_key ON operation(key) WHERE key IS NOT NULL;"
     "CREATE INDEX IF NOT EXISTS operation_due ON operation(upstream, due_ms, seq)"
     " WHERE state = 0 AND blocked = 0;"
     "CREATE INDEX IF NOT EXISTS operation_live ON operation(upstream, seq) WHERE state < 2;"
@@ -45,6 +47,15 @@ static const char schema[] =
     " WHERE state IN (2, 5);"
     "CREATE TABLE IF NOT EXISTS content(seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB,"
     " file TEXT, sum INTEGER GENERATED ALWAYS AS (row_sum(seq, head, body, file)) STORED);";
+
+// Schema 2 found operations by indices on the disk (now outbox_index.c), and what is paused had no
+// sum.
+static const char schema_from_2[] =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE paused RENAME TO paused_2;" CREATE_PAUSED
+    "INSERT INTO paused(upstream) SELECT upstream FROM paused_2;"
+    "DROP TABLE paused_2; DROP INDEX operation_id; DROP INDEX operation_key;"
+    "UPDATE meta SET value = 3 WHERE name = 'schema'; COMMIT;";
 
 // ---- errors, values -------------------------------------------------------------------------
 
@@ -79,9 +90,14 @@ int outbox_db_error(int sqlite_code, int system_error)
     }
 }
 
+static int error_of(sqlite3 *sqlite)
+{
+    return outbox_db_error(sqlite3_errcode(sqlite), sqlite3_system_errno(sqlite));
+}
+
 static int last_error(const struct outbox_db *db)
 {
-    return outbox_db_error(sqlite3_errcode(db->sqlite), sqlite3_system_errno(db->sqlite));
+    return error_of(db->sqlite);
 }
 
 void outbox_bind_blob(sqlite3_stmt *statement, int index, const void *bytes, size_t len)
@@ -121,6 +137,11 @@ static uint64_t sum_bytes(uint64_t sum, const unsigned char *bytes, size_t len)
     if (len > 0)
         memcpy(&word, bytes, len);
     return sum_word(sum, word);
+}
+
+uint64_t outbox_sum(const void *bytes, size_t len)
+{
+    return sum_bytes(len, bytes, len);
 }
 
 // row_sum(...): 64 bits over the types, lengths and bytes of all arguments.
@@ -167,27 +188,54 @@ static int open_mark(struct outbox_db *db)
     return db->mark < 0 ? -errno : 0;
 }
 
-static int open_sqlite(struct outbox_db *db)
+static int connect_to(const char *path, const char *pragmas, sqlite3 **ret_sqlite)
 {
-    // The page size holds for a file that is made now. In pages of 4 KiB the body of an operation
-    // of 4 KiB takes one, and a key's place in its index, anywhere, costs no more than that.
-    // Checkpoints write the log back after 8 MiB of it.
-    static const char pragmas[] =
-        "PRAGMA page_size=4096; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=2048; PRAGMA cache_size=-16384;"
-        "PRAGMA journal_size_limit=33554432; PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;";
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rc = outbox_vfs_register();
     if (rc < 0)
         return rc;
-    if (sqlite3_open_v2(db->path, &db->sqlite, flags, OUTBOX_VFS) != SQLITE_OK)
-        return db->sqlite != NULL ? last_error(db) : -ENOMEM;
+    if (sqlite3_open_v2(path, ret_sqlite, flags, OUTBOX_VFS) != SQLITE_OK)
+        return *ret_sqlite != NULL ? error_of(*ret_sqlite) : -ENOMEM;
     // What a damaged file holds must stay as it is until it is set aside.
-    sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    rc = sqlite3_create_function_v2(db->sqlite, "row_sum", -1,
+    sqlite3_db_config(*ret_sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    rc = sqlite3_create_function_v2(*ret_sqlite, "row_sum", -1,
                                     SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
                                     row_sum, NULL, NULL, NULL);
-    return rc != SQLITE_OK ? -ENOMEM : run_sql(db, pragmas);
+    if (rc != SQLITE_OK)
+        return -ENOMEM;
+    return sqlite3_exec(*ret_sqlite, pragmas, NULL, NULL, NULL) == SQLITE_OK
+               ? 0
+               : error_of(*ret_sqlite);
+}
+
+static int note_log(void *arg, sqlite3 *sqlite, const char *name, int pages)
+{
+    (void)sqlite;
+    (void)name;
+    ((struct outbox_db *)arg)->log_pages = (unsigned)pages;
+    return SQLITE_OK;
+}
+
+static int open_sqlite(struct outbox_db *db)
+{
+    // The page size holds for a file that is made now. In pages of 4 KiB the body of an operation
+    // of 4 KiB takes one. The log is written back by the journal, not by commits.
+    static const char pragmas[] =
+        "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16384;"
+        "PRAGMA journal_size_limit=33554432; PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;";
+    int rc = connect_to(db->path, pragmas, &db->sqlite);
+    if (rc == 0)
+        sqlite3_wal_hook(db->sqlite, note_log, db);
+    return rc;
+}
+
+// The schema is read at once: later that would take a moment from a commit.
+static int open_behind(struct outbox_db *db)
+{
+    static const char pragmas[] = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+                                  "SELECT count(*) FROM meta;";
+    return connect_to(db->path, pragmas, &db->behind);
 }
 
 static int prepare(struct outbox_db *db)
@@ -234,14 +282,34 @@ static int check_structure(struct outbox_db *db, char *why, size_t cap)
 
 static int check_sums(struct outbox_db *db, char *why, size_t cap)
 {
-    int64_t rows = 0, content = 0;
+    int64_t rows = 0, content = 0, paused = 0;
     int rc = ask_number(db, SQL_bad_rows, &rows);
     rc = rc < 0 ? rc : ask_number(db, SQL_bad_content, &content);
-    if (rc == 0 && rows + content > 0) {
-        snprintf(why, cap, "%lld operations and %lld contents do not match their checksums",
-                 (long long)rows, (long long)content);
+    rc = rc < 0 ? rc : ask_number(db, SQL_bad_paused, &paused);
+    if (rc == 0 && rows + content + paused > 0) {
+        snprintf(why, cap,
+                 "%lld operations, %lld contents and %lld names of paused upstreams do not match "
+                 "their checksums",
+                 (long long)rows, (long long)content, (long long)paused);
         rc = -EUCLEAN;
     }
+    return rc;
+}
+
+// Before the statements are prepared, for they are those of this schema.
+static int upgrade(struct outbox_db *db)
+{
+    sqlite3_stmt *statement;
+    int number = SCHEMA;
+    if (sqlite3_prepare_v2(db->sqlite, "SELECT value FROM meta WHERE name = 'schema'", -1,
+                           &statement, NULL) == SQLITE_OK) { // else the file is new
+        if (sqlite3_step(statement) == SQLITE_ROW)
+            number = sqlite3_column_int(statement, 0);
+        sqlite3_finalize(statement);
+    }
+    int rc = number == 2 ? run_sql(db, schema_from_2) : 0;
+    if (rc < 0 && !sqlite3_get_autocommit(db->sqlite))
+        (void)run_sql(db, "ROLLBACK");
     return rc;
 }
 
@@ -250,8 +318,8 @@ static int check_schema(struct outbox_db *db, char *why, size_t cap)
 {
     int64_t number = 0;
     int rc = ask_number(db, SQL_schema, &number);
-    if (rc == 0 && number != 2) {
-        snprintf(why, cap, "its schema is %lld, not 2", (long long)number);
+    if (rc == 0 && number != SCHEMA) {
+        snprintf(why, cap, "its schema is %lld, not %d", (long long)number, SCHEMA);
         rc = -EUCLEAN;
     }
     return rc;
@@ -283,11 +351,13 @@ int outbox_db_open(struct outbox_db *db, const char *path, char *ret_why, size_t
     rc = rc < 0 ? rc : open_mark(db);
     rc = rc < 0 ? rc : open_sqlite(db);
     rc = rc < 0 ? rc : check_structure(db, ret_why, why_cap);
+    rc = rc < 0 ? rc : upgrade(db);
     rc = rc < 0 ? rc : run_sql(db, schema);
     rc = rc < 0 ? rc : prepare(db);
     rc = rc < 0 ? rc : check_schema(db, ret_why, why_cap);
     rc = rc < 0 ? rc : check_mark(db, ret_why, why_cap);
-    return rc < 0 ? rc : check_sums(db, ret_why, why_cap);
+    rc = rc < 0 ? rc : check_sums(db, ret_why, why_cap);
+    return rc < 0 ? rc : open_behind(db);
 }
 
 int outbox_db_open_damaged(struct outbox_db *db, const char *path)
@@ -307,11 +377,12 @@ void outbox_db_close(struct outbox_db *db)
 {
     for (int i = 0; i < OUTBOX_SQL_COUNT; i++)
         sqlite3_finalize(db->statements[i]);
+    sqlite3_close(db->behind);
     sqlite3_close(db->sqlite);
     if (db->mark >= 0)
         close(db->mark);
     memset(db->statements, 0, sizeof(db->statements));
-    db->sqlite = NULL;
+    db->sqlite = db->behind = NULL;
     db->mark = -1;
 }
 
@@ -408,4 +479,22 @@ int outbox_db_commit(struct outbox_db *db)
     // Lost, it only tells less: the commit itself is safe.
     (void)!pwrite(db->mark, &db->commits, sizeof(db->commits), 0);
     return 0;
+}
+
+// ---- writing the log back -------------------------------------------------------------------
+
+int outbox_db_write_back(struct outbox_db *db, unsigned *ret_pages)
+{
+    int log = 0, done = 0;
+    int code = sqlite3_wal_checkpoint_v2(db->behind, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+    if (code != SQLITE_OK)
+        return outbox_db_error(code, sqlite3_system_errno(db->behind));
+    *ret_pages = done > 0 ? (unsigned)done : 0;
+    return 0;
+}
+
+int outbox_db_write_back_rest(struct outbox_db *db)
+{
+    int code = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return outbox_db_error(code, sqlite3_system_errno(db->sqlite));
 }

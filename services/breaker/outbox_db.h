@@ -1,10 +1,12 @@
 // The outbox's database file: one SQLite connection with its prepared statements.
 //
 // WAL with synchronous=FULL: a commit that has returned is on the disk. One owner at a time (an
-// exclusive lock for the connection's life). Every row carries a checksum that SQLite computes anew
-// with each write (a stored generated column), so that a flipped bit is seen; and each commit
-// counts up in the file and, without a sync of its own, in a small file beside it (PATH.mark): a
-// database that has lost commits which were acknowledged is told from one that has not.
+// exclusive lock for the connection's life). A second connection writes the log back, from a thread
+// of its own if one likes, while the first commits on. Every row carries a checksum that SQLite
+// computes anew with each write (a stored generated column), so that a flipped bit is seen; and
+// each commit counts up in the file and, without a sync of its own, in a small file beside it
+// (PATH.mark): a database that has lost commits which were acknowledged is told from one that has
+// not.
 //
 // Errors: -ENOSPC, -EROFS, -EACCES, -EIO, -EBUSY (another owner), -ENOMEM, -EUCLEAN (damaged).
 // Thread: any, one at a time.
@@ -26,18 +28,19 @@ enum outbox_sql {
 #define OUTBOX_PATH_MAX 1024
 
 struct outbox_db {
-    sqlite3 *sqlite;
+    sqlite3 *sqlite, *behind; // behind: writes the log back
     sqlite3_stmt *statements[OUTBOX_SQL_COUNT];
     int mark;      // descriptor of PATH.mark
     bool is_tight; // the disk was full
     uint64_t commits;
+    unsigned log_pages;     // the log's, as of the last commit
     int64_t changes_before; // this transaction
     char path[OUTBOX_PATH_MAX];
 };
 
 // Opens PATH, creates it with mode 0600 when it is not there, and checks all of it (structure, row
 // checksums, lost commits). -EUCLEAN: `ret_why` says what is damaged; nothing was changed in the
-// file.
+// file, but for its schema, where that is of before (docs/outbox.md).
 int outbox_db_open(struct outbox_db *db, const char *path, char *ret_why, size_t why_cap);
 void outbox_db_close(struct outbox_db *db); // also of one that did not open
 
@@ -57,6 +60,13 @@ int outbox_db_begin(struct outbox_db *db);
 int outbox_db_commit(struct outbox_db *db); // not 0: rolled back
 void outbox_db_rollback(struct outbox_db *db);
 
+// Writes what the log holds by now into the database; commits go on meanwhile. What they add stays:
+// ret_pages of the log's were written, and only after all of it the log begins anew. Thread: any,
+// one at a time, also beside the one that commits.
+int outbox_db_write_back(struct outbox_db *db, unsigned *ret_pages);
+// The same from the connection that commits, between transactions: nothing is added meanwhile.
+int outbox_db_write_back_rest(struct outbox_db *db);
+
 // A statement, reset and without values.
 sqlite3_stmt *outbox_db_use(struct outbox_db *db, enum outbox_sql sql);
 // Runs it to its end: 0 or -errno.
@@ -64,6 +74,7 @@ int outbox_db_run(struct outbox_db *db, sqlite3_stmt *statement);
 // The next row: 1; the end: 0 (the statement is reset); -errno.
 int outbox_db_next(struct outbox_db *db, sqlite3_stmt *statement);
 int outbox_db_error(int sqlite_code, int system_error); // as -errno
+uint64_t outbox_sum(const void *bytes, size_t len);     // as row sums are made; keeps nobody out
 
 void outbox_bind_blob(sqlite3_stmt *statement, int index, const void *bytes,
                       size_t len);                                           // NULL for 0

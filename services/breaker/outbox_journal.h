@@ -2,6 +2,9 @@
 // next. The database is written in libuv's thread pool, one batch at a time; all callbacks come
 // from the loop, after the commit. An operation is acknowledged there and nowhere else.
 //
+// The log is written back in another thread of the pool meanwhile: no commit waits for that, but
+// one, for the little that came since, which is what lets the log begin anew.
+//
 // The database is opened by the first batch and checked as a whole; while it cannot be opened the
 // jobs fail with the reason, and it is tried again once a second. A database found damaged while it
 // is in use is closed and opened anew, which sets it aside.
@@ -52,7 +55,15 @@ struct outbox_journal {
     struct outbox_job *batch;
     size_t n_batch;
     struct outbox_journal_view fresh;
+    bool write_back_rest; // before this batch
+    // What writes the log back holds `behind`, and so does who opens or closes the store.
+    uv_work_t behind_work;
+    uv_mutex_t behind;
+    int behind_error;
+    unsigned behind_pages; // of the log are written back
     // The loop's.
+    bool is_behind_busy, wants_rest;
+    unsigned log_pages; // after the last batch
     struct outbox_journal_view view;
     uint64_t n_commits, n_failed;
     void (*on_batch)(void *arg); // after each batch, before its jobs are done

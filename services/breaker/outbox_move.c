@@ -242,7 +242,14 @@ static int forget(struct outbox_store *store, int64_t seq)
     int rc = outbox_store_row(store, seq, &row);
     if (rc < 0)
         return rc;
-    sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_delete);
+    sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_names);
+    sqlite3_bind_int64(statement, 1, seq);
+    rc = outbox_db_next(&store->db, statement);
+    rc = rc > 0 ? outbox_store_index(store, statement, outbox_index_remove) : rc;
+    sqlite3_reset(statement);
+    if (rc < 0)
+        return rc;
+    statement = outbox_db_use(&store->db, SQL_delete);
     sqlite3_bind_int64(statement, 1, seq);
     rc = outbox_db_run(&store->db, statement);
     if (rc == 0)

@@ -17,7 +17,8 @@
 
 static const char read_operations[] =
     "SELECT seq, " COLUMNS ", sum IS row_sum(" COLUMNS ") FROM operation ORDER BY seq ";
-static const char read_paused[] = "SELECT upstream FROM paused";
+static const char read_paused_2[] = "SELECT upstream FROM paused"; // schema 2: no sums
+static const char read_paused[] = "SELECT upstream FROM paused WHERE sum IS row_sum(upstream)";
 static const char read_content[] = "SELECT head, body, file FROM content WHERE seq = ?1 AND sum "
                                    "IS row_sum(seq, head, body, file)";
 static const char write_operation[] =
@@ -101,7 +102,8 @@ static int save_paused(struct salvage *salvage)
 {
     sqlite3_stmt *from, *to;
     int rc = 0;
-    if (sqlite3_prepare_v2(salvage->from, read_paused, -1, &from, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(salvage->from, read_paused, -1, &from, NULL) != SQLITE_OK &&
+        sqlite3_prepare_v2(salvage->from, read_paused_2, -1, &from, NULL) != SQLITE_OK)
         return 0;
     if (sqlite3_prepare_v2(salvage->to, write_paused, -1, &to, NULL) != SQLITE_OK)
         rc = -ENOMEM;

@@ -112,6 +112,8 @@ int outbox_store_commit(struct outbox_store *store)
     int rc = outbox_db_commit(&store->db);
     if (rc < 0)
         outbox_store_rollback(store);
+    else
+        outbox_index_commit(&store->index);
     forget_files(store, rc == 0);
     return rc;
 }
@@ -119,6 +121,7 @@ int outbox_store_commit(struct outbox_store *store)
 void outbox_store_rollback(struct outbox_store *store)
 {
     outbox_db_rollback(&store->db);
+    outbox_index_rollback(&store->index);
     forget_files(store, false);
     store->totals = store->totals_before;
     store->n_lane_changes = 0;
@@ -159,6 +162,18 @@ int outbox_store_lane_busy(struct outbox_store *store, int64_t lane, bool *ret_b
     return rc < 0 ? rc : 0;
 }
 
+int outbox_store_index(struct outbox_store *store, sqlite3_stmt *names,
+                       int (*change)(struct outbox_index *, const void *, size_t, int64_t))
+{
+    int rc = 0;
+    for (int column = 1; rc == 0 && column <= 2; column++)
+        if (sqlite3_column_bytes(names, column) > 0)
+            rc =
+                change(&store->index, sqlite3_column_blob(names, column),
+                       (size_t)sqlite3_column_bytes(names, column), sqlite3_column_int64(names, 0));
+    return rc;
+}
+
 int outbox_store_row(struct outbox_store *store, int64_t seq, struct outbox_row *ret_row)
 {
     sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_row);
@@ -197,6 +212,20 @@ static int load_totals(struct outbox_store *store)
             figures->paused = true;
         rc = 0;
     }
+    return rc;
+}
+
+static int load_index(struct outbox_store *store)
+{
+    sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_all_names);
+    int rc;
+    while ((rc = outbox_db_next(&store->db, statement)) > 0) {
+        rc = outbox_store_index(store, statement, outbox_index_add);
+        if (rc < 0)
+            break;
+        outbox_index_commit(&store->index);
+    }
+    sqlite3_reset(statement);
     return rc;
 }
 
@@ -272,6 +301,7 @@ static void remove_orphans(struct outbox_store *store, const char *aside)
 static int recover(struct outbox_store *store, uint64_t now_ms, const char *aside)
 {
     int rc = load_totals(store);
+    rc = rc < 0 ? rc : load_index(store);
     rc = rc < 0 ? rc : outbox_store_begin(store);
     if (rc < 0)
         return rc;
@@ -309,6 +339,7 @@ int outbox_store_open(struct outbox_store *store, const char *path,
 {
     *store = (struct outbox_store){.limits = *limits};
     *ret_damage = (struct outbox_damage){0};
+    outbox_index_init(&store->index);
     int rc = outbox_db_open(&store->db, path, ret_damage->why, sizeof(ret_damage->why));
     if (rc == -EUCLEAN)
         rc = open_anew(store, path, now_ms, ret_damage);
@@ -321,6 +352,7 @@ int outbox_store_open(struct outbox_store *store, const char *path,
 void outbox_store_close(struct outbox_store *store)
 {
     outbox_db_close(&store->db);
+    outbox_index_fini(&store->index);
     forget_files(store, false);
     free(store->dropped_files);
     free(store->lane_changes);

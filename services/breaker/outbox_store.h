@@ -13,6 +13,7 @@
 
 #include "config/model.h"
 #include "outbox_db.h"
+#include "outbox_index.h"
 #include "outbox_upload.h"
 #include "valvechain/v1/valvechain.pb-c.h"
 
@@ -55,6 +56,7 @@ struct outbox_lane_change {
 
 struct outbox_store {
     struct outbox_db db;
+    struct outbox_index index; // by id, by key
     struct outbox_limits limits;
     struct outbox_totals totals, totals_before; // before: of this transaction
     struct outbox_lane_change *lane_changes;    // of this transaction

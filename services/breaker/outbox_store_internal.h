@@ -31,6 +31,9 @@ int outbox_store_note_lane(struct outbox_store *store, int64_t lane, int change)
 int outbox_store_lane_busy(struct outbox_store *store, int64_t lane, bool *ret_busy);
 int outbox_store_row(struct outbox_store *store, int64_t seq,
                      struct outbox_row *ret_row); // -ENOENT
+// Changes the index for a row of SQL_names.
+int outbox_store_index(struct outbox_store *store, sqlite3_stmt *names,
+                       int (*change)(struct outbox_index *, const void *, size_t, int64_t));
 // Its file goes after the commit.
 int outbox_store_drop_file(struct outbox_store *store, const char *file);
 int outbox_copy_blob(sqlite3_stmt *statement, int column, ProtobufCBinaryData *ret);

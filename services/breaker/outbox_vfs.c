@@ -116,8 +116,31 @@ static int gathered_traits(sqlite3_file *base)
     return gathered_of(base)->real->pMethods->xDeviceCharacteristics(gathered_of(base)->real);
 }
 
-// Version 1: no shared memory and no mapping, which an exclusive connection does not use.
-static const sqlite3_io_methods methods = {.iVersion = 1,
+// The index of the log, which connections of this process share: memory of the real one's.
+static int gathered_shm_map(sqlite3_file *base, int region, int bytes, int extend,
+                            void volatile **ret)
+{
+    sqlite3_file *real = gathered_of(base)->real;
+    return real->pMethods->xShmMap(real, region, bytes, extend, ret);
+}
+
+static int gathered_shm_lock(sqlite3_file *base, int offset, int n, int flags)
+{
+    return gathered_of(base)->real->pMethods->xShmLock(gathered_of(base)->real, offset, n, flags);
+}
+
+static void gathered_shm_barrier(sqlite3_file *base)
+{
+    gathered_of(base)->real->pMethods->xShmBarrier(gathered_of(base)->real);
+}
+
+static int gathered_shm_unmap(sqlite3_file *base, int remove)
+{
+    return gathered_of(base)->real->pMethods->xShmUnmap(gathered_of(base)->real, remove);
+}
+
+// Version 2: no mapping of the file.
+static const sqlite3_io_methods methods = {.iVersion = 2,
                                            .xClose = gathered_close,
                                            .xRead = gathered_read,
                                            .xWrite = gathered_write,
@@ -129,7 +152,11 @@ static const sqlite3_io_methods methods = {.iVersion = 1,
                                            .xCheckReservedLock = gathered_is_reserved,
                                            .xFileControl = gathered_control,
                                            .xSectorSize = gathered_sector_size,
-                                           .xDeviceCharacteristics = gathered_traits};
+                                           .xDeviceCharacteristics = gathered_traits,
+                                           .xShmMap = gathered_shm_map,
+                                           .xShmLock = gathered_shm_lock,
+                                           .xShmBarrier = gathered_shm_barrier,
+                                           .xShmUnmap = gathered_shm_unmap};
 
 static sqlite3_vfs *real_of(sqlite3_vfs *vfs)
 {
@@ -171,7 +198,8 @@ int outbox_vfs_register(void)
     static sqlite3_vfs vfs;
     if (vfs.zName != NULL)
         return 0;
-    sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+    // The one for Unix that shuts all other processes out and keeps the index of the log in memory.
+    sqlite3_vfs *real = sqlite3_vfs_find("unix-excl");
     if (real == NULL)
         return -ENOSYS;
     vfs = *real; // version 1 suffices; what is not a file of ours goes straight to the real one

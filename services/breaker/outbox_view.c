@@ -81,13 +81,19 @@ int outbox_store_find(struct outbox_store *store, const char *id, int64_t *ret_s
         sodium_hex2bin(bytes, sizeof(bytes), id, OUTBOX_ID_TEXT - 1, NULL, &len, NULL) < 0 ||
         len != sizeof(bytes))
         return -ENOENT;
-    sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_find);
-    outbox_bind_blob(statement, 1, bytes, sizeof(bytes));
-    int rc = outbox_db_next(&store->db, statement);
+    size_t at = SIZE_MAX;
+    int64_t seq;
+    int rc = 0;
+    while (rc == 0 && (seq = outbox_index_next(&store->index, bytes, sizeof(bytes), &at)) != 0) {
+        sqlite3_stmt *statement = outbox_db_use(&store->db, SQL_is_id);
+        sqlite3_bind_int64(statement, 1, seq);
+        outbox_bind_blob(statement, 2, bytes, sizeof(bytes));
+        rc = outbox_db_next(&store->db, statement);
+        sqlite3_reset(statement);
+    }
     if (rc <= 0)
         return rc < 0 ? rc : -ENOENT;
-    *ret_seq = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
+    *ret_seq = seq;
     return 0;
 }
 

@@ -99,13 +99,17 @@ static bool topic_matches(const struct bus_topic *row, const char *topic)
     return strcmp(row->topic, topic) == 0;
 }
 
+// Each message asks some times, most often for the topic of the last one.
 static const struct bus_topic *topic_find(const char *topic)
 {
+    static _Thread_local const struct bus_topic *last;
     const struct bus_topic *row;
 
+    if (last && topic_matches(last, topic))
+        return last;
     for (size_t i = 0; (row = bus_topic_at(i)); i++)
         if (topic_matches(row, topic))
-            return row;
+            return last = row;
     return NULL;
 }
 

@@ -55,6 +55,7 @@ static void fill(void)
         cr_assert_eq(receipt.status, 202);
         receipt_free(&receipt);
     }
+    cr_assert_eq(outbox_store_set_paused(&store, "held", true), 0);
     cr_assert_eq(outbox_store_commit(&store), 0);
     write_back();
 }
@@ -81,14 +82,13 @@ static const struct {
     {"content", 4, 0, false},
     {"content", 9, 1, false},
     {"content", PAGE_BYTES - 5, 7, false},
-    {"operation_key", 0, 1, false},
-    {"operation_key", 4, 2, false},
-    {"operation_key", PAGE_BYTES - 9, 0, false},
-    {"operation_id", 0, 1, false},
-    {"operation_id", PAGE_BYTES - 9, 0, false},
+    {"operation_due", 0, 1, false},
+    {"operation_due", 4, 2, false},
     {"operation_due", PAGE_BYTES - 9, 0, false},
     {"operation_live", PAGE_BYTES - 3, 0, false},
     {"operation_lane", PAGE_BYTES - 3, 0, false},
+    {"paused", PAGE_BYTES - 1, 0, false}, // its sum, or its name
+    {"paused", PAGE_BYTES - 12, 5, false},
     {"meta", PAGE_BYTES - 1, 0, false},           // number of the schema
     {"meta", PAGE_BYTES - 3, 0, true},            // its name: put there anew
     {"sqlite_sequence", PAGE_BYTES - 1, 0, true}, // the next number: larger than any in use

@@ -237,3 +237,64 @@ Test(outbox_store, only_what_is_over_may_be_moved_by_an_operator)
     cr_assert_eq(count(OUTBOX_DISCARDED), 1);
     outbox_call_fini(&call);
 }
+
+static void run_sql(const char *sql)
+{
+    char *why = NULL;
+    cr_assert_eq(sqlite3_exec(store.db.sqlite, sql, NULL, NULL, &why), SQLITE_OK, "%s", why);
+}
+
+// As it was made before: indices of ids and keys, names of paused upstreams without a sum, and
+// prints of BLAKE2.
+static void back_to_schema_2(const char *head, const char *body)
+{
+    unsigned char hash[OUTBOX_HASH_BYTES], print[OUTBOX_HASH_BYTES];
+    char sql[256], hex[2 * OUTBOX_HASH_BYTES + 1];
+    crypto_generichash_state state;
+    crypto_generichash(hash, sizeof(hash), (const unsigned char *)body, strlen(body), NULL, 0);
+    crypto_generichash_init(&state, NULL, 0, sizeof(print));
+    crypto_generichash_update(&state, (const unsigned char *)head, strlen(head));
+    crypto_generichash_update(&state, hash, sizeof(hash));
+    crypto_generichash_final(&state, print, sizeof(print));
+    sodium_bin2hex(hex, sizeof(hex), print, sizeof(print));
+    snprintf(sql, sizeof(sql), "UPDATE operation SET print = x'%s'", hex);
+    run_sql(sql);
+    run_sql("DROP TABLE paused; CREATE TABLE paused(upstream TEXT PRIMARY KEY) WITHOUT ROWID;"
+            "INSERT INTO paused VALUES('sink'); UPDATE meta SET value = 2 WHERE name = 'schema';"
+            "CREATE UNIQUE INDEX operation_id ON operation(id);"
+            "CREATE UNIQUE INDEX operation_key ON operation(key) WHERE key IS NOT NULL;");
+}
+
+Test(outbox_store, a_database_of_schema_2_is_taken_over)
+{
+    const struct submission first = {.key = "k1", .body = "one"};
+    Valvechain__V1__OutboxReceipt kept = accept(first, T0);
+    back_to_schema_2("POST /sink HTTP/1.1\r", "one");
+    store_reopen(T0 + 1);
+    cr_assert_not(damage.found, "%s", damage.why);
+    cr_assert(outbox_store_figures(&store, "sink")->paused);
+    Valvechain__V1__OutboxReceipt again = accept(first, T0 + 2);
+    cr_assert(again.status == 202 && !again.is_new, "it is known: %u", again.status);
+    cr_assert_str_eq(again.id, kept.id);
+    cr_assert_eq(accept_status((struct submission){.key = "k1", .body = "two"}, T0 + 3), 422);
+    receipt_free(&again);
+    receipt_free(&kept);
+}
+
+Test(outbox_store, a_key_is_known_after_a_restart_and_free_after_a_rollback)
+{
+    int64_t seq;
+    cr_assert_eq(outbox_store_begin(&store), 0);
+    Valvechain__V1__OutboxReceipt lost =
+        accept_within((struct submission){.key = "k1", .body = "one"}, T0);
+    outbox_store_rollback(&store);
+    cr_assert_eq(outbox_store_find(&store, lost.id, &seq), -ENOENT);
+    Valvechain__V1__OutboxReceipt kept =
+        accept((struct submission){.key = "k1", .body = "two"}, T0);
+    cr_assert(kept.status == 202 && kept.is_new);
+    store_reopen(T0 + 1);
+    cr_assert_eq(outbox_store_find(&store, kept.id, &seq), 0);
+    cr_assert_eq(accept_status((struct submission){.key = "k1", .body = "one"}, T0 + 2), 422);
+    receipt_free(&lost);
+    receipt_free(&kept);
+}
