@@ -3,6 +3,7 @@
 #define VALVECHAIN_METRICS_AGENT_PARAMS_H
 
 #include "config/params.h"
+#include "net/bus.h"         // BUS_KEY_FORM
 #include "net/http_server.h" // HTTP_ADDRESS_FORM
 
 struct agent_params {

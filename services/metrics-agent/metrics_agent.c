@@ -11,6 +11,7 @@
 #include "host.h"
 #include "listener.h"
 #include "rates.h"
+#include "remote.h"
 #include "totals.h"
 
 enum {
@@ -34,6 +35,7 @@ struct metrics_agent {
     const struct monitoring_params *monitoring;
     uv_timer_t timer;
     struct listener *listener;
+    struct remote remote;
     struct breaker_view *breakers;
     struct rates rates;
     struct host_paths paths;
@@ -184,6 +186,7 @@ static void on_second(uv_timer_t *timer)
     write_gauges(agent, &sample);
     publish_snapshot(agent, now_ns, &sample);
     listener_retry(agent->listener);
+    remote_tick(&agent->remote, agent->service, agent->params);
     metric_add(agent->service->metrics, agent->ids[METRIC_INDEX_scrapes],
                listener_take_scrapes(agent->listener));
 }
@@ -200,7 +203,7 @@ static int agent_check(void *const *params, const struct config_model *model,
                                "cpu.stat under /sys/fs/cgroup; allowed here: auto, host");
         return -EINVAL;
     }
-    return 0;
+    return remote_check(own, problems);
 }
 
 static void agent_take_params(struct metrics_agent *agent)

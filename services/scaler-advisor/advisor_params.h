@@ -3,6 +3,7 @@
 #define VALVECHAIN_SCALER_ADVISOR_PARAMS_H
 
 #include "config/params.h"
+#include "net/bus.h" // BUS_KEY_FORM
 
 struct advisor_params {
 #define PARAM_ROWS "params.def"

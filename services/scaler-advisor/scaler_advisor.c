@@ -6,10 +6,12 @@
 
 #include "actions.h"
 #include "advisor_params.h"
+#include "agents.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "decision.h"
 #include "evaluation.h"
+#include "hearing.h"
 
 enum {
 #define METRIC_ROWS "metrics.def"
@@ -29,8 +31,7 @@ struct scaler_advisor {
     uv_timer_t timer;
     struct evaluation cpu, rps;
     struct decision_state state;
-    uint64_t snapshot_ns; // when the last one came; 0: never
-    uint32_t instances;   // live fronts by the last snapshot
+    struct hearing *hearing;
     struct actions *actions;
     struct advice last;
     uint64_t sequence;
@@ -50,26 +51,6 @@ static void register_metrics(struct scaler_advisor *advisor)
         const char *const labels[] = {advice_action_names[i]};
         advisor->decisions[i] = metric_register(set, &metric_defs[METRIC_INDEX_decisions], labels);
     }
-}
-
-static void on_snapshot(void *arg, const char *topic, const ProtobufCMessage *message)
-{
-    struct scaler_advisor *advisor = arg;
-    (void)topic;
-    if (!message || message->descriptor != &valvechain__v1__metrics_snapshot__descriptor)
-        return; // the bus has counted what it could not decode
-    // protobuf-c messages begin with their base: the descriptor has just been checked.
-    const Valvechain__V1__MetricsSnapshot *snapshot = (const void *)message;
-    uint64_t now_ns = clock_mono_ns();
-    metric_add(advisor->service->metrics, advisor->ids[METRIC_INDEX_snapshots], 1);
-    advisor->snapshot_ns = now_ns;
-    advisor->instances = snapshot->front_instances;
-    if (snapshot->cpu_known)
-        evaluation_add(&advisor->cpu, now_ns, snapshot->cpu_percent);
-    // The last second's own rate: the evaluation period does the averaging, once.
-    if (snapshot->rate_known && snapshot->front_instances > 0)
-        evaluation_add(&advisor->rps, now_ns,
-                       (double)snapshot->requests_last_second / snapshot->front_instances);
 }
 
 static void add_chain(const struct advice *advice, Valvechain__V1__Proposal *proposals,
@@ -163,12 +144,17 @@ static void on_second(uv_timer_t *timer)
     struct scaler_advisor *advisor = timer->data;
     struct advice advice;
     uint64_t now_ns = clock_mono_ns();
+    struct hosts_sum sum;
+    hearing_read(advisor->hearing, now_ns, &sum);
     struct decision_inputs inputs = {
         .now_ns = now_ns,
-        .current = advisor->instances,
-        .fresh = advisor->snapshot_ns != 0 &&
-                 now_ns - advisor->snapshot_ns < advisor->params->stale_after_s * NS_PER_S,
+        .current = sum.instances + sum.missing,
+        .fresh = sum.hosts > 0,
     };
+    if (sum.cpu.measured > 0)
+        evaluation_add(&advisor->cpu, now_ns, sum.cpu.percent);
+    if (sum.rate_measured > 0)
+        evaluation_add(&advisor->rps, now_ns, sum.requests_per_s / sum.rate_measured);
     evaluation_read(&advisor->cpu, now_ns, &inputs.cpu);
     evaluation_read(&advisor->rps, now_ns, &inputs.rps);
     decision_make(advisor->policy, &inputs, &advisor->state, &advice);
@@ -197,6 +183,7 @@ static int advisor_check(void *const *params, const struct config_model *model,
         problems_add(problems, "MIN_INSTANCES: %lu is above MAX_INSTANCES, %lu",
                      (unsigned long)policy->min_instances, (unsigned long)policy->max_instances);
     actions_check(params[1], problems);
+    agents_check(params[1], problems);
     return problems->n > before ? -EINVAL : 0;
 }
 
@@ -231,11 +218,11 @@ static int advisor_setup(struct service *service, void **ret_state)
     if (error == 0)
         error = evaluation_init(&advisor->rps, advisor->policy->rps_period_s);
     if (error == 0)
-        error =
-            bus_subscribe(service->bus, "metrics-agent", "metrics.snapshot", on_snapshot, advisor);
+        error = hearing_open(service, advisor->params, &advisor->hearing);
     if (error == 0)
         error = actions_create(service, advisor->params, &advisor->actions);
     if (error < 0) {
+        hearing_close(&advisor->hearing);
         evaluation_fini(&advisor->cpu);
         evaluation_fini(&advisor->rps);
         free(advisor);
@@ -254,6 +241,7 @@ static int advisor_reload(struct service *service, void *state)
     (void)service;
     advisor_take_params(advisor);
     actions_take_params(advisor->actions, advisor->params);
+    hearing_take_params(advisor->hearing, advisor->params);
     int error = evaluation_set_period(&advisor->cpu, advisor->policy->cpu_period_s);
     int rps_error = evaluation_set_period(&advisor->rps, advisor->policy->rps_period_s);
     return error < 0 ? error : rps_error;
@@ -271,6 +259,7 @@ static void advisor_teardown(struct service *service, void *state)
     evaluation_fini(&advisor->cpu);
     evaluation_fini(&advisor->rps);
     actions_destroy(&advisor->actions);
+    hearing_close(&advisor->hearing);
     uv_close((uv_handle_t *)&advisor->timer, on_timer_closed);
 }
 

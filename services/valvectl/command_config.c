@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "config/model.h"
+#include "net/bus.h"         // BUS_KEY_FORM of params.def
 #include "net/http_server.h" // HTTP_ADDRESS_FORM of params.def
 #include "service_groups.inc"
 #include "valvectl.h"

@@ -90,6 +90,7 @@ void bus_close(struct bus **bus_pointer)
     if (!bus)
         return;
     *bus_pointer = NULL;
+    bus_secure_close(&bus->secure);
     bus_peers_close(bus);
     bus_subscriptions_close(bus);
     bus_calls_forget(bus);
@@ -155,7 +156,7 @@ int bus_publish(struct bus *bus, const char *topic, const ProtobufCMessage *mess
 
     if (!bus->pub)
         return -EOPNOTSUPP;
-    if (!bus_bound_is_up(bus->pub)) {
+    if (!bus_bound_is_up(bus->pub) && !bus->secure) {
         bus->counters.dropped++;
         return -EAGAIN;
     }
@@ -163,6 +164,8 @@ int bus_publish(struct bus *bus, const char *topic, const ProtobufCMessage *mess
     if (error < 0)
         return error;
     parts[1].bytes = bytes;
+    if (bus->secure)
+        bus_secure_publish(bus->secure, parts, 2);
     error = bus_send((struct bus_socket *)bus->pub, parts, 2);
     free(bytes);
     if (error < 0)

@@ -7,6 +7,7 @@
 #define VALVECHAIN_NET_BUS_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -59,6 +60,33 @@ int bus_subscribe(struct bus *bus, const char *process, const char *topic_prefix
 // second).
 int bus_subscribe_all(struct bus *bus, const char *topic_prefix, bus_message_fn *on_message,
                       void *arg);
+
+// ---- between hosts: over TCP, with CURVE keys on both sides. Keys are Z85, 40 characters.
+#define BUS_KEY_CHARS 41 // with its NUL
+
+struct bus_keys {
+    const char *secret; // our own
+    const char *server; // listen: NULL; connect: the public key of those who publish
+};
+bool bus_key_is_valid(const char *text); // 40 characters of Z85
+#define BUS_KEY_FORM                                                                               \
+    .is_valid = bus_key_is_valid, .allowed = "a key of 40 characters (valvectl keys)"
+// A new pair, by libzmq. -ENOTSUP: this libzmq has no CURVE.
+int bus_key_pair(char ret_public[BUS_KEY_CHARS], char ret_secret[BUS_KEY_CHARS]);
+// What the process publishes goes to this address too ("tcp://0.0.0.0:9465"; IPv6 in brackets), to
+// who has one of the `n_clients` keys; others are refused and counted. Once per bus. -EADDRINUSE.
+int bus_listen(struct bus *bus, const char *address, const struct bus_keys *keys,
+               const char *const *clients, size_t n_clients);
+uint64_t bus_refused_clients(const struct bus *bus);
+// A subscription to any number of such addresses, none at first; lives as long as the bus. A peer
+// that is gone is knocked at until it is disconnected; one that vanished without a word is noticed
+// by missing heartbeats.
+struct bus_subscription;
+int bus_subscribe_remote(struct bus *bus, const struct bus_keys *keys, const char *topic_prefix,
+                         bus_message_fn *on_message, void *arg,
+                         struct bus_subscription **ret_subscription);
+int bus_remote_connect(struct bus_subscription *subscription, const char *address);
+void bus_remote_disconnect(struct bus_subscription *subscription, const char *address);
 
 // Serves requests on this process's CMD socket; `ping` is answered by the bus itself.
 // The handler returns a reply (freed by the bus with protobuf_c_message_free_unpacked; strings and

@@ -47,7 +47,8 @@ struct bus_row { // bus_serve_bytes
     void *arg;
 };
 
-struct bus_bound; // bus_bound.c: a PUB or ROUTER and its path
+struct bus_secure; // bus_secure.c: the PUB for other hosts and who may hear it
+struct bus_bound;  // bus_bound.c: a PUB or ROUTER and its path
 struct bus_subscription;
 struct bus_serving; // bus_serve.c
 struct bus_peer;    // bus_request.c: the DEALER to one process
@@ -64,6 +65,7 @@ struct bus {
     unsigned open_handles; // the bus is freed with the last of them
     struct bus_socket *sockets;
     struct bus_bound *pub, *cmd;
+    struct bus_secure *secure; // NULL: other hosts hear nothing
     bus_serve_fn *on_request;
     void *on_request_arg;
     struct bus_row rows[BUS_ROWS_MAX];
@@ -104,6 +106,12 @@ void bus_bound_tick(struct bus_bound *bound);                 // NULL: nothing
 void bus_bound_close(struct bus_bound *bound, int linger_ms); // removes the path
 bool bus_bound_is_up(const struct bus_bound *bound);
 const char *bus_bound_path(const struct bus_bound *bound);
+
+// ---- bus_secure.c
+// Makes a socket the client of servers with that key, before it connects. -errno.
+int bus_secure_client(struct bus_socket *socket, const struct bus_keys *keys);
+void bus_secure_publish(struct bus_secure *secure, const struct bus_part *parts, size_t n);
+void bus_secure_close(struct bus_secure **secure);
 
 // ---- bus_json_decode.c
 // Appends the message that this JSON is, in protobuf's bytes. -EPROTO with the reason; -ENOMEM.

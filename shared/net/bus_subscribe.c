@@ -171,8 +171,8 @@ static int connect_fixed(struct bus_subscription *subscription, const struct bus
     return zmq_connect(subscription->socket.zmq, address) == 0 ? 0 : -errno;
 }
 
-static int subscribe(struct bus *bus, const struct bus_endpoint *endpoint, const char *topic_prefix,
-                     bus_message_fn *on_message, void *arg)
+static int subscription_open(struct bus *bus, const char *topic_prefix, bus_message_fn *on_message,
+                             void *arg, struct bus_subscription **ret_subscription)
 {
     struct bus_subscription *subscription;
     void *socket;
@@ -183,13 +183,34 @@ static int subscribe(struct bus *bus, const struct bus_endpoint *endpoint, const
     subscription = socket;
     subscription->on_message = on_message;
     subscription->arg = arg;
+    if (zmq_setsockopt(subscription->socket.zmq, ZMQ_SUBSCRIBE, topic_prefix,
+                       strlen(topic_prefix)) < 0) {
+        error = -errno;
+        subscription_close(subscription);
+        return error;
+    }
+    *ret_subscription = subscription;
+    return 0;
+}
+
+static void subscription_keep(struct bus *bus, struct bus_subscription *subscription)
+{
+    subscription->next = bus->subscriptions;
+    bus->subscriptions = subscription;
+}
+
+static int subscribe(struct bus *bus, const struct bus_endpoint *endpoint, const char *topic_prefix,
+                     bus_message_fn *on_message, void *arg)
+{
+    struct bus_subscription *subscription;
+    int error = subscription_open(bus, topic_prefix, on_message, arg, &subscription);
+
+    if (error < 0)
+        return error;
     subscription->scans = !endpoint || endpoint->kind == BUS_PUB_EACH;
     if (endpoint)
         snprintf(subscription->process, sizeof(subscription->process), "%s", endpoint->process);
-    if (zmq_setsockopt(subscription->socket.zmq, ZMQ_SUBSCRIBE, topic_prefix,
-                       strlen(topic_prefix)) < 0)
-        error = -errno;
-    if (!error && !subscription->scans)
+    if (!subscription->scans)
         error = connect_fixed(subscription, endpoint);
     if (error < 0) {
         subscription_close(subscription);
@@ -197,9 +218,41 @@ static int subscribe(struct bus *bus, const struct bus_endpoint *endpoint, const
     }
     if (subscription->scans)
         subscription_scan(subscription);
-    subscription->next = bus->subscriptions;
-    bus->subscriptions = subscription;
+    subscription_keep(bus, subscription);
     return 0;
+}
+
+int bus_subscribe_remote(struct bus *bus, const struct bus_keys *keys, const char *topic_prefix,
+                         bus_message_fn *on_message, void *arg,
+                         struct bus_subscription **ret_subscription)
+{
+    struct bus_subscription *subscription;
+    int error = subscription_open(bus, topic_prefix, on_message, arg, &subscription);
+
+    if (error < 0)
+        return error;
+    error = bus_secure_client(&subscription->socket, keys);
+    if (error < 0) {
+        subscription_close(subscription);
+        return error;
+    }
+    subscription_keep(bus, subscription);
+    *ret_subscription = subscription;
+    return 0;
+}
+
+int bus_remote_connect(struct bus_subscription *subscription, const char *address)
+{
+    int error = zmq_connect(subscription->socket.zmq, address) == 0 ? 0 : -errno;
+
+    bus_socket_kick(&subscription->socket);
+    return error;
+}
+
+void bus_remote_disconnect(struct bus_subscription *subscription, const char *address)
+{
+    zmq_disconnect(subscription->socket.zmq, address);
+    bus_socket_kick(&subscription->socket);
 }
 
 int bus_subscribe(struct bus *bus, const char *process, const char *topic_prefix,

@@ -47,13 +47,21 @@ class Agent:
         self.host, self.instances, self.rate, self.cpu = host, instances, rate, cpu
         self.skew_seconds = skew_seconds  # its wall clock is off by this
         self.total, self.sequence, self.started = 0.0, 0, time.monotonic()
-        self.silent = False
+        self.silent, self.late_seconds, self.queue = False, 0.0, []
         self.socket = None
         self.last = time.monotonic()
 
     def restart(self):
         """Counters begin anew, as after a reboot."""
         self.total, self.sequence, self.started = 0.0, 0, time.monotonic()
+
+    def due(self):
+        """What its host sends now: the newest, or what has been under way for late_seconds."""
+        now = time.monotonic()
+        self.queue.append((now + self.late_seconds, self.message()))
+        due = [message for at, message in self.queue if at <= now]
+        self.queue = [(at, message) for at, message in self.queue if at > now]
+        return due
 
     def message(self):
         now = time.monotonic()
@@ -107,8 +115,8 @@ class Agents:
         while not self.ended.wait(TICK_SECONDS):
             with self.lock:
                 for agent in self.agents.values():
-                    if not agent.silent:
-                        agent.socket.send_multipart([b"metrics.snapshot", agent.message()])
+                    for message in [] if agent.silent else agent.due():
+                        agent.socket.send_multipart([b"metrics.snapshot", message])
 
     def close(self):
         self.ended.set()

@@ -2,7 +2,8 @@
 
 #include "config/model.h"
 #include "config/params.h"
-#include "net/http_server.h" // HTTP_ADDRESS_FORM of the agents' params.def
+#include "net/bus.h"         // BUS_KEY_FORM of the services' params.def
+#include "net/http_server.h" // HTTP_ADDRESS_FORM, the same
 #include "pages.h"
 
 #include "service_groups.inc"
