@@ -17,7 +17,7 @@ struct endpoint {
     answer_fn *answer;
     bool enabled;
 };
-#define ENDPOINTS 7
+#define ENDPOINTS 8
 
 json_t *system_rounded(double value)
 {
@@ -62,6 +62,24 @@ static enum step answer_health(struct request *request)
 static enum step answer_autoscaling(struct request *request)
 {
     return answer_json(request, 200, system_autoscaling_report(request->valves));
+}
+
+static enum step answer_advice(struct request *request)
+{
+    struct strbuf text = STRBUF_INIT;
+    unsigned status = system_advice_write(request->valves, &text);
+    enum step step = STEP_ANSWERED;
+    if (status != 0 && strbuf_ok(&text)) {
+        (void)request_add_answer_header(request, "Cache-Control", "no-store");
+        step = answer_text(request, status, "application/json", strbuf_text(&text), text.len);
+    } else {
+        step = answer_problem(request, 503, "no_advice", "Service Unavailable",
+                              "There is no advice: scaler-advisor does not run, or has not decided "
+                              "within the last minute.",
+                              NULL, NULL);
+    }
+    strbuf_fini(&text);
+    return step;
 }
 
 static enum step answer_limits(struct request *request)
@@ -133,6 +151,7 @@ static const struct endpoint *find_endpoint(const struct request *request,
         {monitoring->health_path, answer_health, monitoring->health_enabled},
         {monitoring->metrics_path, answer_metrics, monitoring->metrics_enabled},
         {front->autoscaling_path, answer_autoscaling, true},
+        {front->advice_path, answer_advice, true},
         {front->limit_stats_path, answer_limits, true},
         {front->breaker_stats_path, answer_breakers, true},
         {front->live_path, answer_live, true},

@@ -4,9 +4,6 @@
 #include "base/clock.h"
 #include "system.h"
 
-// The advisor decides once a second. Older advice is not repeated as if it were news.
-#define ADVICE_FRESH_NS (60 * NS_PER_S)
-
 static json_t *recommendation(enum advice_action action, const char *reason, const char *priority)
 {
     return json_pack("{s:s,s:s,s:s}", "action", advice_action_names[action], "reason", reason,
@@ -17,8 +14,7 @@ json_t *system_recommendations(struct valves *valves)
 {
     json_t *list = json_array();
     struct advice advice;
-    if (!advice_read(valves->service->segment, &advice) || !advice.valid ||
-        clock_mono_ns() - advice.decided_ns > ADVICE_FRESH_NS)
+    if (!advice_read_fresh(valves->service->segment, clock_mono_ns(), &advice) || !advice.valid)
         return list;
     if (advice.action != ADVICE_SCALE_UP && advice.action != ADVICE_SCALE_DOWN)
         return list;
@@ -30,6 +26,18 @@ json_t *system_recommendations(struct valves *valves)
     if (json_array_size(list) == 0)
         json_array_append_new(list, recommendation(advice.action, advice.reason, advice.priority));
     return list;
+}
+
+unsigned system_advice_write(struct valves *valves, struct strbuf *out)
+{
+    struct advice advice;
+    uint64_t now_ns = clock_mono_ns();
+    char as_of[32];
+    if (!advice_read_fresh(valves->service->segment, now_ns, &advice))
+        return 0;
+    system_timestamp(clock_wall_ns() - (now_ns - advice.decided_ns), as_of);
+    advice_json(&advice, as_of, out);
+    return advice.valid ? 200 : 503;
 }
 
 json_t *system_autoscaling_report(struct valves *valves)

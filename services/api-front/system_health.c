@@ -266,14 +266,13 @@ static json_t *features_of(const struct valves *valves)
                      valves->tokens != NULL, "distributedRateLimiting", limits->redis_enabled);
 }
 
-static void format_timestamp(char text[32])
+void system_timestamp(uint64_t wall_ns, char ret_text[32])
 {
-    uint64_t wall_ns = clock_wall_ns();
     time_t seconds = (time_t)(wall_ns / NS_PER_S);
     struct tm utc;
     gmtime_r(&seconds, &utc);
-    size_t len = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)snprintf(text + len, 32 - len, ".%03uZ", (unsigned)(wall_ns / NS_PER_MS % 1000));
+    size_t len = strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%S", &utc);
+    (void)snprintf(ret_text + len, 32 - len, ".%03uZ", (unsigned)(wall_ns / NS_PER_MS % 1000));
 }
 
 json_t *system_health_report(struct valves *valves, unsigned *ret_status)
@@ -287,7 +286,7 @@ json_t *system_health_report(struct valves *valves, unsigned *ret_status)
     check_probes(&report);
     json_t *metrics = metrics_of(&report);
     char timestamp[32];
-    format_timestamp(timestamp);
+    system_timestamp(clock_wall_ns(), timestamp);
     uint64_t uptime_s = (report.now_ns - valves->service->start_ns) / NS_PER_S;
     *ret_status = report.status == HEALTH_UNHEALTHY ? 503 : 200;
     return json_pack("{s:s,s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:s,s:o}", "status",

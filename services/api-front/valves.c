@@ -140,6 +140,7 @@ static void check_endpoints(void *const *params, const struct config_model *mode
         {"HEALTH_CHECK_ENDPOINT", monitoring->health_path},
         {"METRICS_ENDPOINT", monitoring->metrics_path},
         {"AUTOSCALING_ENDPOINT", front->autoscaling_path},
+        {"ADVICE_ENDPOINT", front->advice_path},
         {"RATE_LIMIT_STATS_ENDPOINT", front->limit_stats_path},
         {"CIRCUIT_BREAKER_STATS_ENDPOINT", front->breaker_stats_path},
         {"OPERATIONS_ENDPOINT", front->operations_path},

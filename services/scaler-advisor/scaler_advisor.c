@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "actions.h"
+#include "advice/advise.h"
 #include "advisor_params.h"
 #include "agents.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "decision.h"
-#include "evaluation.h"
 #include "hearing.h"
+#include "sampling.h"
+#include "state_file.h"
 
 enum {
 #define METRIC_ROWS "metrics.def"
@@ -22,19 +23,23 @@ static const struct metric_def metric_defs[] = {
 };
 #undef METRIC_ROWS
 
-#define PUBLISH_EVERY 15 // decisions without a change between two confirmations on the bus
+#define TICK_MS        1000
+#define SAVE_EVERY     5  // decisions without a change between two saves of what is remembered
+#define SAMPLE_STALE_S 1  // each second has its sample, or it is blind: hosts.h does the waiting
+#define PUBLISH_EVERY  15 // decisions without a change between two confirmations on the bus
 
 struct scaler_advisor {
     struct service *service;
-    const struct autoscaling_params *policy;
     const struct advisor_params *params;
+    struct advice_policy policy;
+    struct advice_state state;
+    char state_path[STATE_PATH_MAX];
+    bool save_failed; // logged once until it works again
+    uint32_t unsaved; // decisions since the last save
     uv_timer_t timer;
-    struct evaluation cpu, rps;
-    struct decision_state state;
     struct hearing *hearing;
     struct actions *actions;
     struct advice last;
-    uint64_t sequence;
     uint32_t quiet; // decisions since the last publication
     metric_id ids[sizeof(metric_defs) / sizeof(metric_defs[0])];
     metric_id decisions[4];
@@ -87,7 +92,7 @@ static void publish_advice(struct scaler_advisor *advisor, struct advice *advice
     for (uint32_t i = 0; i < advice->n_clamps; i++)
         clamp_list[i] = &clamps[i];
     message.origin = &origin;
-    message.sequence = ++advisor->sequence;
+    message.sequence = advice->sequence;
     message.action = (char *)(uintptr_t)advice_action_names[advice->action];
     message.reason = advice->reason;
     message.priority = advice->priority;
@@ -129,80 +134,87 @@ static void note_change(struct scaler_advisor *advisor, struct advice *advice)
 }
 
 // Blindness is a finding; measuring a first evaluation period after the start is not.
-static void note_blindness(struct scaler_advisor *advisor, const struct decision_inputs *inputs,
+static void note_blindness(struct scaler_advisor *advisor, uint64_t now_ns, bool is_blind,
                            const struct advice *advice)
 {
     bool starting =
-        inputs->now_ns - advisor->service->start_ns < 2 * advisor->params->stale_after_s * NS_PER_S;
-    bool is_blind = !inputs->fresh || inputs->current == 0;
-    service_set_finding(advisor->service,
-                        is_blind && !starting ? advice->reason : actions_finding(advisor->actions));
+        now_ns - advisor->service->start_ns < 2 * advisor->params->stale_after_s * NS_PER_S;
+    const char *text = is_blind && !starting ? advice->reason : actions_finding(advisor->actions);
+
+    service_set_finding(advisor->service, text);
+}
+
+static void save_state(struct scaler_advisor *advisor)
+{
+    int error = state_file_save(advisor->state_path, &advisor->state);
+
+    if (error < 0 && !advisor->save_failed)
+        log_warn("advice.state_not_saved",
+                 "what the advisor remembers would not outlive it: the file cannot be written",
+                 LSTR("path", advisor->state_path), LSTR("error", strerror(-error)));
+    advisor->save_failed = error < 0;
+    advisor->unsaved = 0;
 }
 
 static void on_second(uv_timer_t *timer)
 {
     struct scaler_advisor *advisor = timer->data;
     struct advice advice;
-    uint64_t now_ns = clock_mono_ns();
+    uint64_t now_ns = clock_mono_ns(), changed_ns = advisor->state.changed_ns;
     struct hosts_sum sum;
+
     hearing_read(advisor->hearing, now_ns, &sum);
-    struct decision_inputs inputs = {
-        .now_ns = now_ns,
-        .current = sum.instances + sum.missing,
-        .fresh = sum.hosts > 0,
-    };
-    if (sum.cpu.measured > 0)
-        evaluation_add(&advisor->cpu, now_ns, sum.cpu.percent);
-    if (sum.rate_measured > 0)
-        evaluation_add(&advisor->rps, now_ns, sum.requests_per_s / sum.rate_measured);
-    evaluation_read(&advisor->cpu, now_ns, &inputs.cpu);
-    evaluation_read(&advisor->rps, now_ns, &inputs.rps);
-    decision_make(advisor->policy, &inputs, &advisor->state, &advice);
+    bool is_blind = sum.hosts == 0 || sum.instances + sum.missing == 0;
+    const struct advice_sample sample = sampling_of(&sum, now_ns, TICK_MS * NS_PER_MS);
+
+    if (sum.hosts > 0)
+        is_blind |= !advice_observe(&advisor->state, &advisor->policy, &sample);
+    advice_decide(&advisor->state, &advisor->policy, now_ns, &advice);
     advice_write(advisor->service->segment, &advice);
+    // Before anybody acts on a change, it is remembered.
+    if (changed_ns != advisor->state.changed_ns || ++advisor->unsaved >= SAVE_EVERY)
+        save_state(advisor);
     write_gauges(advisor, &advice);
-    actions_advice(advisor->actions, &advice);
-    note_blindness(advisor, &inputs, &advice);
+    note_blindness(advisor, now_ns, is_blind, &advice);
     note_change(advisor, &advice);
+    actions_advice(advisor->actions, &advice);
 }
 
 static int advisor_check(void *const *params, const struct config_model *model,
                          struct problems *problems)
 {
-    const struct autoscaling_params *policy = params[0];
+    struct advice_policy ignored;
     size_t before = problems->n;
-    (void)model;
-    if (policy->cpu_down_percent >= policy->cpu_up_percent)
-        problems_add(
-            problems, "CPU_SCALE_DOWN_THRESHOLD: %lu is not below CPU_SCALE_UP_THRESHOLD, %lu",
-            (unsigned long)policy->cpu_down_percent, (unsigned long)policy->cpu_up_percent);
-    if (policy->rps_down >= policy->rps_up)
-        problems_add(problems,
-                     "RPS_SCALE_DOWN_THRESHOLD: %lu is not below RPS_SCALE_UP_THRESHOLD, %lu",
-                     (unsigned long)policy->rps_down, (unsigned long)policy->rps_up);
-    if (policy->min_instances > policy->max_instances)
-        problems_add(problems, "MIN_INSTANCES: %lu is above MAX_INSTANCES, %lu",
-                     (unsigned long)policy->min_instances, (unsigned long)policy->max_instances);
+
+    (void)advice_policy_compile(params[0], &model->advice, SAMPLE_STALE_S, problems, &ignored);
+    if (model->advice.mode == CONFIG_ADVICE_HPA)
+        problems_add(problems, "advice.mode: 'hpa' counts a change as made once it is advised, so "
+                               "it is for simulations; allowed here: full");
     actions_check(params[1], problems);
     agents_check(params[1], problems);
     return problems->n > before ? -EINVAL : 0;
 }
 
-static void advisor_take_params(struct scaler_advisor *advisor)
+static int advisor_take_params(struct scaler_advisor *advisor)
 {
-    advisor->policy = advisor->service->params[0];
-    advisor->params = advisor->service->params[1];
+    struct problems problems = PROBLEMS_INIT; // advisor_check() has told them
+    const struct service *service = advisor->service;
+    int error = advice_policy_compile(service->params[0], &service->model->advice, SAMPLE_STALE_S,
+                                      &problems, &advisor->policy);
+
+    advisor->params = service->params[1];
+    problems_fini(&problems);
+    return error;
 }
 
-// The cooldown of an earlier life holds: what was advised and when stands in the segment.
-static void adopt_last_advice(struct scaler_advisor *advisor)
+// What an earlier life remembers holds, with its cooldown and its averages.
+static void load_state(struct scaler_advisor *advisor)
 {
-    struct advice advice;
-    uint64_t now_ns = clock_mono_ns();
-    if (!advice_read(advisor->service->segment, &advice) || advice.changed_ns == 0 ||
-        advice.changed_ns > now_ns || advice.advised == 0)
-        return;
-    advisor->state = (struct decision_state){advice.advised, advice.changed_ns};
-    advisor->last = advice;
+    if (state_file_load(advisor->state_path, &advisor->state))
+        advice_adapt(&advisor->state, &advisor->policy);
+    else
+        advice_init(&advisor->state, &advisor->policy);
+    (void)advice_read(advisor->service->segment, &advisor->last);
 }
 
 static int advisor_setup(struct service *service, void **ret_state)
@@ -211,26 +223,23 @@ static int advisor_setup(struct service *service, void **ret_state)
     if (!advisor)
         return -ENOMEM;
     advisor->service = service;
-    advisor_take_params(advisor);
     register_metrics(advisor);
-    adopt_last_advice(advisor);
-    int error = evaluation_init(&advisor->cpu, advisor->policy->cpu_period_s);
+    int error = advisor_take_params(advisor);
     if (error == 0)
-        error = evaluation_init(&advisor->rps, advisor->policy->rps_period_s);
+        error = state_file_path(service, advisor->params->state_path, advisor->state_path);
     if (error == 0)
         error = hearing_open(service, advisor->params, &advisor->hearing);
     if (error == 0)
         error = actions_create(service, advisor->params, &advisor->actions);
     if (error < 0) {
         hearing_close(&advisor->hearing);
-        evaluation_fini(&advisor->cpu);
-        evaluation_fini(&advisor->rps);
         free(advisor);
         return error;
     }
+    load_state(advisor);
     uv_timer_init(service->loop, &advisor->timer);
     advisor->timer.data = advisor;
-    uv_timer_start(&advisor->timer, on_second, 1000, 1000);
+    uv_timer_start(&advisor->timer, on_second, TICK_MS, TICK_MS);
     *ret_state = advisor;
     return 0;
 }
@@ -238,13 +247,14 @@ static int advisor_setup(struct service *service, void **ret_state)
 static int advisor_reload(struct service *service, void *state)
 {
     struct scaler_advisor *advisor = state;
+    int error = advisor_take_params(advisor);
     (void)service;
-    advisor_take_params(advisor);
+    if (error < 0)
+        return error;
+    advice_adapt(&advisor->state, &advisor->policy);
     actions_take_params(advisor->actions, advisor->params);
     hearing_take_params(advisor->hearing, advisor->params);
-    int error = evaluation_set_period(&advisor->cpu, advisor->policy->cpu_period_s);
-    int rps_error = evaluation_set_period(&advisor->rps, advisor->policy->rps_period_s);
-    return error < 0 ? error : rps_error;
+    return 0;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -256,8 +266,7 @@ static void advisor_teardown(struct service *service, void *state)
 {
     struct scaler_advisor *advisor = state;
     (void)service;
-    evaluation_fini(&advisor->cpu);
-    evaluation_fini(&advisor->rps);
+    save_state(advisor);
     actions_destroy(&advisor->actions);
     hearing_close(&advisor->hearing);
     uv_close((uv_handle_t *)&advisor->timer, on_timer_closed);

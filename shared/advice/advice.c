@@ -1,5 +1,7 @@
 #include "advice/advice.h"
 
+#include <stdio.h>
+
 const char *const advice_action_names[4] = {"none", "scale_up", "scale_down", "hold"};
 
 uint32_t advice_fold(const struct advice *advice)
@@ -59,8 +61,12 @@ static void json_clamps(const struct advice *advice, struct strbuf *out)
 
 void advice_json(const struct advice *advice, const char *as_of, struct strbuf *out)
 {
-    strbuf_printf(out, "{\"schema\":1,\"sequence\":%llu,\"desired\":%u,\"current\":%u,\"valid\":%s",
-                  (unsigned long long)advice->sequence, advice->desired, advice->current,
+    char desired[16] = "null"; // what is no advice is no number that someone could take for one
+
+    if (advice->valid)
+        (void)snprintf(desired, sizeof(desired), "%u", advice->desired);
+    strbuf_printf(out, "{\"schema\":1,\"sequence\":%llu,\"desired\":%s,\"current\":%u,\"valid\":%s",
+                  (unsigned long long)advice->sequence, desired, advice->current,
                   advice->valid ? "true" : "false");
     strbuf_printf(out, ",\"action\":\"%s\",\"panicking\":%s,",
                   advice_action_names[advice->action & 3], advice->panicking ? "true" : "false");

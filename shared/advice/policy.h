@@ -84,6 +84,14 @@ struct advice_policy {
 
 // The specification's defaults: thresholds of CPU and RPS, nothing else.
 struct advice_policy advice_policy_default(void);
+// From the parameters and the configuration file's `advice` section. -EINVAL: the problems say
+// what is wrong between them; *ret_policy is untouched.
+struct autoscaling_params;
+struct config_advice;
+struct problems;
+int advice_policy_compile(const struct autoscaling_params *params,
+                          const struct config_advice *config, uint64_t stale_after_s,
+                          struct problems *problems, struct advice_policy *ret_policy);
 // Kubernetes' defaults for a CPU target: 300 s of down stabilization, up 100 % or 4 pods in 15 s.
 struct advice_policy advice_policy_hpa(double cpu_target_percent, uint32_t min_instances,
                                        uint32_t max_instances);

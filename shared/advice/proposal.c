@@ -60,6 +60,7 @@ void proposal_veto(const struct deciding *deciding, struct advice_signal *signal
 
 struct threshold_words {
     const char *signal, *label, *unit;
+    enum advice_metric metric;
 };
 
 static uint32_t by_threshold(const struct deciding *deciding,
@@ -91,6 +92,11 @@ static struct advice_signal *by_average(struct deciding *deciding,
         (void)snprintf(signal->reason, sizeof(signal->reason),
                        "%s (%.0f%s) exceeds scale-up threshold (%.0f%s)", words->label, value, unit,
                        threshold->up, unit);
+    } else if (value < threshold->down && deciding->state->usage[words->metric].missing > 0) {
+        proposal_set(deciding, signal, deciding->there);
+        (void)snprintf(signal->reason, sizeof(signal->reason),
+                       "%s (%.0f%s) is low, but %u instances are silent", words->label, value, unit,
+                       deciding->state->usage[words->metric].missing);
     } else if (value < threshold->down) {
         signal->threshold = threshold->down;
         signal->action = ADVICE_SCALE_DOWN;
@@ -106,7 +112,7 @@ static struct advice_signal *by_average(struct deciding *deciding,
 
 static void by_rps(struct deciding *deciding)
 {
-    static const struct threshold_words words = {"rps", "RPS", ""};
+    static const struct threshold_words words = {"rps", "RPS", "", ADVICE_RPS};
     const struct advice_state *state = deciding->state;
     const struct advice_window *window = &state->windows[ADVICE_WINDOW_RPS_PERIOD];
     struct advice_average rps = advice_window_read(window, deciding->now_ns);
@@ -135,7 +141,7 @@ static void by_rps(struct deciding *deciding)
 
 static void by_cpu(struct deciding *deciding)
 {
-    static const struct threshold_words words = {"cpu", "CPU usage", "%"};
+    static const struct threshold_words words = {"cpu", "CPU usage", "%", ADVICE_CPU};
     const struct advice_window *window = &deciding->state->windows[ADVICE_WINDOW_CPU_PERIOD];
     struct advice_average cpu = advice_window_read(window, deciding->now_ns);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/sequence.h"
 
 #define ADVICE_WORDS (sizeof(struct advice) / sizeof(uint64_t))
@@ -77,6 +78,20 @@ bool advice_read(const struct segment *segment, struct advice *ret_advice)
     if (!section || !sequence_read(&section->sequence, section->words, &advice, sizeof(advice)))
         return false;
     advice_sanitize(&advice);
+    *ret_advice = advice;
+    return true;
+}
+
+bool advice_read_fresh(const struct segment *segment, uint64_t now_mono_ns,
+                       struct advice *ret_advice)
+{
+    struct advice advice;
+
+    // It may have been decided between the reading of the clock and this one.
+    if (!advice_read(segment, &advice) ||
+        (now_mono_ns > advice.decided_ns &&
+         now_mono_ns - advice.decided_ns > ADVICE_FRESH_S * NS_PER_S))
+        return false;
     *ret_advice = advice;
     return true;
 }

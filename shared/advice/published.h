@@ -13,5 +13,10 @@ void advice_write(struct segment *segment, const struct advice *advice);
 // False: none was ever written, or it could not be read in 100 tries (a writer died inside: the
 // owner's next write repairs it).
 bool advice_read(const struct segment *segment, struct advice *ret_advice);
+// The same, but an advisor that has not decided for ADVICE_FRESH_S has nothing to say: old advice
+// is not repeated as if it were news. What every consumer of the number reads by.
+#define ADVICE_FRESH_S 60
+bool advice_read_fresh(const struct segment *segment, uint64_t now_mono_ns,
+                       struct advice *ret_advice);
 
 #endif

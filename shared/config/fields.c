@@ -329,6 +329,9 @@ const char *config_object_title(enum config_object object)
         [OBJECT_probe] = "upstreams[].probe",
         [OBJECT_route] = "routes[]",
         [OBJECT_fallback] = "routes[].fallbacks[], upstreams[].fallbacks[]",
+        [OBJECT_advice] = "advice",
+        [OBJECT_scaling] = "advice.scale_up, advice.scale_down",
+        [OBJECT_rate] = "advice.scale_up.rates[], advice.scale_down.rates[]",
     };
     return titles[object];
 }

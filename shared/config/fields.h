@@ -26,6 +26,9 @@ enum config_object {
     OBJECT_probe,
     OBJECT_route,
     OBJECT_fallback,
+    OBJECT_advice,
+    OBJECT_scaling,
+    OBJECT_rate,
     N_OBJECTS
 };
 

@@ -38,7 +38,11 @@ const struct config_fallback *config_fallback_find(const struct config_upstream 
 
 struct config_model *config_model_empty(void)
 {
-    return calloc(1, sizeof(struct config_model));
+    struct config_model *model = calloc(1, sizeof(*model));
+
+    if (model && config_object_defaults(OBJECT_model, model) < 0)
+        config_model_destroy(&model);
+    return model;
 }
 
 void config_model_destroy(struct config_model **model)

@@ -14,6 +14,7 @@
 
 #include "base/problems.h"
 #include "base/strbuf.h"
+#include "config/model_advice.h"
 #include "config/model_endpoints.h"
 #include "config/model_limits.h"
 #include "config/model_outcomes.h"
@@ -153,6 +154,7 @@ struct config_model {
     struct config_route *routes;
     size_t n_routes;
     struct config_limits limits;
+    struct config_advice advice;         // with its defaults, also without a file
     struct config_parameter *parameters; // what the file sets, see param_sources
     size_t n_parameters;
 };

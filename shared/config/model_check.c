@@ -221,6 +221,30 @@ static void check_fallback(struct reader *reader, const struct json_path *path, 
         refuse_field(reader, path, json, "order_by", "'queue'");
 }
 
+static void check_rate(struct reader *reader, const struct json_path *path,
+                       const struct config_rate *rate)
+{
+    if (rate->value == CONFIG_UNSET)
+        reader_complain(reader, path, "has no 'value', allowed 1 to 100000");
+}
+
+static void check_advice(struct reader *reader, const struct json_path *path,
+                         const struct config_advice *advice)
+{
+    const struct json_path at = {.parent = path, .key = "panic_window_s"};
+    const struct json_path mode = {.parent = path, .key = "mode"};
+    bool has_target = advice->cpu_target_percent || advice->memory_target_percent ||
+                      advice->rps_target || advice->in_flight_target || advice->latency_target_ms;
+
+    if (advice->panic_window_s > advice->stable_window_s)
+        reader_complain(reader, &at, "is longer than stable_window_s, allowed is up to that");
+    if (!has_target && (advice->mode == CONFIG_ADVICE_HPA || !advice->thresholds))
+        reader_complain(reader, advice->mode == CONFIG_ADVICE_HPA ? &mode : path,
+                        "nothing would propose: with mode hpa or without thresholds, one of "
+                        "cpu_target_percent, memory_target_percent, rps_target, in_flight_target "
+                        "and latency_target_ms must be above 0");
+}
+
 void reader_check(struct reader *reader, const struct json_path *path, json_t *json,
                   enum config_object object, void *out)
 {
@@ -240,4 +264,8 @@ void reader_check(struct reader *reader, const struct json_path *path, json_t *j
         reader_check_policy(reader, path, json, out);
     else if (object == OBJECT_limits)
         reader_check_limits(reader, path, out);
+    else if (object == OBJECT_rate)
+        check_rate(reader, path, out);
+    else if (object == OBJECT_advice)
+        check_advice(reader, path, out);
 }

@@ -70,7 +70,8 @@ static const char *const defs_names[N_OBJECTS] = {
     [OBJECT_upstream] = "upstream", [OBJECT_breaker] = "breaker",   [OBJECT_ejection] = "ejection",
     [OBJECT_retry] = "retry",       [OBJECT_tls] = "tls",           [OBJECT_smtp] = "smtp",
     [OBJECT_probe] = "probe",       [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback",
-    [OBJECT_header] = "header",     [OBJECT_outcomes] = "outcomes",
+    [OBJECT_header] = "header",     [OBJECT_outcomes] = "outcomes", [OBJECT_advice] = "advice",
+    [OBJECT_scaling] = "scaling",   [OBJECT_rate] = "rate",
 };
 
 static json_t *object_ref(enum config_object object)

@@ -286,7 +286,7 @@ Test(model, unknown_keys)
                    "mean connect_timeout_ms?");
     expect_problem("{\"colour scheme\":1}",
                    "c.json:1:2: [\"colour scheme\"]: there is no such field, allowed $schema, "
-                   "parameters, upstreams, routes, limits");
+                   "parameters, upstreams, routes, limits, advice");
     expect_problem("{\"parameters\":{\"CB_TIMOUT\":1}}",
                    "c.json:1:16: parameters.CB_TIMOUT: there is no such parameter; did you mean "
                    "CB_TIMEOUT?");

@@ -31,7 +31,8 @@ Test(model_doc, schema_has_every_field)
         [OBJECT_route] = "route",       [OBJECT_fallback] = "fallback",
         [OBJECT_header] = "header",     [OBJECT_tls] = "tls",
         [OBJECT_smtp] = "smtp",         [OBJECT_probe] = "probe",
-        [OBJECT_outcomes] = "outcomes"};
+        [OBJECT_outcomes] = "outcomes", [OBJECT_advice] = "advice",
+        [OBJECT_scaling] = "scaling",   [OBJECT_rate] = "rate"};
     struct strbuf out = STRBUF_INIT;
     cr_assert_eq(config_model_schema(&out), 0);
     json_t *schema = json_loads(strbuf_text(&out), JSON_REJECT_DUPLICATES, NULL);
