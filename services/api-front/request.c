@@ -73,6 +73,7 @@ struct request *request_create(struct client *client, const char *uri)
     request->content_length = UINT64_MAX;
     request->call_timeout_ns = UINT64_MAX;
     request->max_body_bytes = front->params->max_body_bytes;
+    request->body_keep_max = REQUEST_BODY_KEPT_MAX;
     request->identity.peer = client->peer;
     request->identity.client =
         client->peer; // for the log, should it be refused before its headers count
