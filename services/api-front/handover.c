@@ -168,13 +168,17 @@ static void answer_accepted(struct handover *handover, const char *id)
 // An answer to an earlier call, with the id of this one. NULL: it is no JSON-RPC answer.
 static char *answer_with_id(const struct handover *handover, const ProtobufCBinaryData *bytes)
 {
-    json_t *answer = json_loadb((const char *)bytes->data, bytes->len, 0, NULL);
-    json_t *id = json_loads(handover->rpc_id, JSON_DECODE_ANY, NULL);
-    bool fits = json_is_object(answer) && id != NULL && json_object_set(answer, "id", id) == 0;
-    char *text = fits ? json_dumps(answer, JSON_COMPACT) : NULL;
+    const struct rpc_id id = {.text = handover->rpc_id, .len = strlen(handover->rpc_id)};
+    json_t *answer = rpc_parse((const char *)bytes->data, bytes->len);
+    char *rest = json_is_object(answer) ? rpc_without_id(answer) : NULL;
+    struct strbuf text = STRBUF_INIT;
+    if (rest != NULL)
+        rpc_with_id(answer, &id, rest, &text);
+    char *copy = rest != NULL && strbuf_ok(&text) ? strdup(strbuf_text(&text)) : NULL;
+    strbuf_fini(&text);
+    free(rest);
     json_decref(answer);
-    json_decref(id);
-    return text;
+    return copy;
 }
 
 // The same request came before and has been delivered: its answer once more.
@@ -428,15 +432,19 @@ static bool read_rpc(struct handover *handover, crypto_generichash_state *print)
     const struct request *request = handover->request;
     if (request->method_bit != HTTP_POST || !request->body_complete)
         return false;
-    json_t *call = json_loadb(request->body, request->body_len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *call = rpc_parse(request->body, request->body_len);
     const json_t *id = json_object_get(call, "id");
+    struct rpc_ids ids = rpc_ids_of(request->body, request->body_len);
+    const struct rpc_id raw = rpc_ids_next(&ids);
+    struct strbuf text = STRBUF_INIT;
     bool fits = rpc_is_listed(handover->fallback->rpc_methods,
                               json_string_value(json_object_get(call, "method"))) &&
                 (json_is_string(id) || json_is_number(id));
-    char *id_text = fits ? json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    fits = id_text != NULL && strlen(id_text) < RPC_ID_MAX;
+    if (fits)
+        rpc_write_id(call, &raw, &text);
+    fits = fits && strbuf_ok(&text) && text.len < RPC_ID_MAX;
     if (fits) {
-        memcpy(handover->rpc_id, id_text, strlen(id_text) + 1);
+        memcpy(handover->rpc_id, strbuf_text(&text), text.len + 1);
         // The id tells attempts of the caller apart, not transactions.
         char *params = json_dumps(json_object_get(call, "params"),
                                   JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
@@ -445,7 +453,7 @@ static bool read_rpc(struct handover *handover, crypto_generichash_state *print)
         hash_text(print, params != NULL ? params : "", params != NULL ? strlen(params) : 0);
         free(params);
     }
-    free(id_text);
+    strbuf_fini(&text);
     json_decref(call);
     return fits;
 }

@@ -58,7 +58,7 @@ struct composed { // of kept answers
 };
 
 static bool add_call(struct request *request, const struct config_fallback *fallback,
-                     const json_t *call, struct composed *composed)
+                     const json_t *call, const struct rpc_id *id, struct composed *composed)
 {
     struct answer_key key;
     if (!rpc_is_call_of(call, fallback->rpc_methods) || !call_key(request, call, &key))
@@ -71,7 +71,7 @@ static bool add_call(struct request *request, const struct config_fallback *fall
     uint64_t stale_s = cache_stale_age_s(&stored->terms, resident_s);
     composed->age_s = age_s > composed->age_s ? age_s : composed->age_s;
     composed->stale_age_s = stale_s > composed->stale_age_s ? stale_s : composed->stale_age_s;
-    rpc_with_id(json_object_get(call, "id"), stored->body, &composed->body);
+    rpc_with_id(call, id, stored->body, &composed->body);
     answer_store_release(request->valves->store, &stored);
     // A batch may ask for one large answer many times.
     return strbuf_ok(&composed->body) &&
@@ -82,11 +82,13 @@ bool last_good_answer_rpc(struct request *request, const struct config_fallback 
 {
     struct composed composed = {.body = STRBUF_INIT};
     json_t *calls = request->body_complete ? rpc_parse(request->body, request->body_len) : NULL;
+    struct rpc_ids ids = rpc_ids_of(request->body, request->body_len);
     bool found = calls != NULL;
     for (size_t i = 0; found && i < rpc_count(calls); i++) {
         if (json_is_array(calls))
             strbuf_puts(&composed.body, i == 0 ? "[" : ",");
-        found = add_call(request, fallback, rpc_at(calls, i), &composed);
+        const struct rpc_id id = rpc_ids_next(&ids);
+        found = add_call(request, fallback, rpc_at(calls, i), &id, &composed);
     }
     if (found && json_is_array(calls))
         strbuf_puts(&composed.body, "]");

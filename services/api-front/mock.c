@@ -49,16 +49,18 @@ static void render(const char *template, const struct mock_facts *facts, const c
 // One call: a declared read with an id of a kind JSON-RPC 2.0 allows. A call without an id is a
 // notification: nobody waits for its answer, so there is nothing to mock.
 static int render_call(const struct config_fallback *fallback, const struct mock_facts *facts,
-                       const json_t *call, struct strbuf *out)
+                       const json_t *call, const struct rpc_id *id, struct strbuf *out)
 {
+    struct strbuf text = STRBUF_INIT;
     if (!rpc_is_call_of(call, fallback->rpc_methods))
         return -EPERM;
-    char *text = json_dumps(json_object_get(call, "id"), JSON_ENCODE_ANY | JSON_COMPACT);
-    if (text == NULL)
-        return -EPERM;
-    render(fallback->mock_body != NULL ? fallback->mock_body : "", facts, text, out);
-    free(text);
-    return 0;
+    rpc_write_id(call, id, &text);
+    bool ok = strbuf_ok(&text);
+    if (ok)
+        render(fallback->mock_body != NULL ? fallback->mock_body : "", facts, strbuf_text(&text),
+               out);
+    strbuf_fini(&text);
+    return ok ? 0 : -EPERM;
 }
 
 static int render_rpc(const struct config_fallback *fallback, const struct mock_facts *facts,
@@ -67,15 +69,18 @@ static int render_rpc(const struct config_fallback *fallback, const struct mock_
     json_t *root = rpc_parse(facts->body, facts->body_len);
     if (root == NULL)
         return -EPERM;
+    struct rpc_ids ids = rpc_ids_of(facts->body, facts->body_len);
+    struct rpc_id id = rpc_ids_next(&ids);
     if (!json_is_array(root)) {
-        int error = render_call(fallback, facts, root, out);
+        int error = render_call(fallback, facts, root, &id, out);
         json_decref(root);
         return error;
     }
     int error = 0;
     for (size_t i = 0; error == 0 && i < json_array_size(root); i++) {
         strbuf_puts(out, i == 0 ? "[" : ",");
-        error = render_call(fallback, facts, json_array_get(root, i), out);
+        error = render_call(fallback, facts, json_array_get(root, i), &id, out);
+        id = rpc_ids_next(&ids);
     }
     strbuf_puts(out, "]");
     json_decref(root);

@@ -11,6 +11,11 @@ json_t *rpc_parse(const char *body, size_t len)
     if (body == NULL || memchr(body, '\0', len) != NULL)
         return NULL;
     json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+    size_t text_len = 0;
+    char *text = root == NULL ? rpc_ids_as_text(body, len, &text_len) : NULL;
+    if (text != NULL)
+        root = json_loadb(text, text_len, JSON_REJECT_DUPLICATES, NULL);
+    free(text);
     if (json_is_object(root) || json_array_size(root) > 0)
         return root;
     json_decref(root);
@@ -87,18 +92,26 @@ char *rpc_without_id(const json_t *answer)
     return text;
 }
 
-void rpc_with_id(const json_t *id, const char *rest, struct strbuf *out)
+void rpc_write_id(const json_t *call, const struct rpc_id *raw, struct strbuf *out)
 {
-    char *text = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (text == NULL) {
-        out->failed = true;
+    if (raw->len > 0) {
+        strbuf_append(out, raw->text, raw->len);
         return;
     }
+    char *text = json_dumps(json_object_get(call, "id"), JSON_ENCODE_ANY | JSON_COMPACT);
+    if (text != NULL)
+        strbuf_puts(out, text);
+    else
+        out->failed = true;
+    free(text);
+}
+
+void rpc_with_id(const json_t *call, const struct rpc_id *raw, const char *rest, struct strbuf *out)
+{
     strbuf_puts(out, "{\"id\":");
-    strbuf_puts(out, text);
+    rpc_write_id(call, raw, out);
     strbuf_puts(out, ",");
     strbuf_puts(out, rest);
-    free(text);
 }
 
 int rpc_error_body(const char *body, size_t len, int code, const char *message, const char *data,
@@ -106,17 +119,19 @@ int rpc_error_body(const char *body, size_t len, int code, const char *message, 
 {
     struct strbuf rest = STRBUF_INIT;
     json_t *root = rpc_parse(body, len);
+    struct rpc_ids ids = rpc_ids_of(body, len);
     size_t n = 0;
     strbuf_printf(&rest, "\"jsonrpc\":\"2.0\",\"error\":{\"code\":%d,\"message\":", code);
     strbuf_json_string(&rest, message, strlen(message));
     strbuf_printf(&rest, ",\"data\":%s}}", data);
     for (size_t i = 0; root != NULL && i < rpc_count(root); i++) {
         const json_t *call = rpc_at(root, i);
+        const struct rpc_id id = rpc_ids_next(&ids);
         if (!has_id(call) || !json_is_string(json_object_get(call, "method")))
             continue;
         if (json_is_array(root))
             strbuf_puts(out, n == 0 ? "[" : ",");
-        rpc_with_id(json_object_get(call, "id"), strbuf_text(&rest), out);
+        rpc_with_id(call, &id, strbuf_text(&rest), out);
         n++;
     }
     if (n > 0 && json_is_array(root))

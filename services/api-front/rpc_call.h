@@ -8,11 +8,13 @@
 #include <stddef.h>
 
 #include "base/strbuf.h"
+#include "rpc_id.h"
 
 #define RPC_SERVER_ERROR (-32000) // the first of those left to servers (2.0, section 5.1)
 
 // The object, or the array that has one member at least; json_decref() it. NULL: neither, or no
-// JSON, or JSON that another reader might understand differently (a NUL, a key twice).
+// JSON, or JSON that another reader might understand differently (a NUL, a key twice). An id beyond
+// 64 bits is a text there.
 json_t *rpc_parse(const char *body, size_t len);
 size_t rpc_count(const json_t *root);
 const json_t *rpc_at(const json_t *root, size_t i); // of a single object i is 0
@@ -29,7 +31,10 @@ const json_t *rpc_answer_to(const json_t *answers, const json_t *id);
 bool rpc_is_good(const json_t *answer);
 // Without the id and the braces' first: what rpc_with_id() makes whole. free(); NULL: no memory.
 char *rpc_without_id(const json_t *answer);
-void rpc_with_id(const json_t *id, const char *rest, struct strbuf *out);
+// The id of `call`, as its caller wrote it, `raw`.
+void rpc_write_id(const json_t *call, const struct rpc_id *raw, struct strbuf *out);
+void rpc_with_id(const json_t *call, const struct rpc_id *raw, const char *rest,
+                 struct strbuf *out);
 
 // An error for every call that waits for an answer. -EPERM: the body is no JSON-RPC, or nobody
 // waits. `data`: JSON.

@@ -91,7 +91,10 @@ Test(rpc_call, answers_by_id)
     cr_expect_not(rpc_is_good(NULL));
     char *rest = rpc_without_id(json_array_get(answers, 0));
     struct strbuf out = STRBUF_INIT;
-    rpc_with_id(text, rest, &out);
+    json_t *call = json_pack("{s:s}", "id", "1");
+    const struct rpc_id none = {0};
+    rpc_with_id(call, &none, rest, &out);
+    json_decref(call);
     cr_expect_str_eq(strbuf_text(&out), "{\"id\":\"1\",\"result\":\"x\"}");
     free(rest);
     strbuf_fini(&out);
@@ -115,6 +118,18 @@ static void expect_error(const char *body, const char *expected)
 
 Test(rpc_call, errors)
 {
+    expect_error("{\"method\":\"x\",\"params\":{\"id\":1}, \"id\" : 1.0e2 }",
+                 "{\"id\":1.0e2," ERROR);
+    expect_error(" [ {\"id\":123456789012345678901234567890,\"method\":\"x\"} , {\"method\":\"n\"},"
+                 "{\"a\":[\"]\\\"\",{}],\"id\":\"\\u0041,\",\"method\":\"y\"}, "
+                 "{\"id\":-0.0,\"method\":\"z\"}]",
+                 "[{\"id\":123456789012345678901234567890," ERROR ",{\"id\":\"\\u0041,\"," ERROR
+                 ",{\"id\":-0.0," ERROR "]");
+    expect_error("{\"\\u0069d\":7,\"method\":\"x\"}", "{\"id\":7," ERROR);
+    expect_error("{\"id\":123456789012345678901,\"id\":1,\"method\":\"x\"}", NULL);
+    expect_error("{\"id\":0123456789012345678901,\"method\":\"x\"}", NULL);
+    expect_error("[[[[{\"id\":123456789012345678901", NULL);
+    expect_error("{\"id\":\"\\", NULL);
     expect_error("{\"id\":7,\"method\":\"x\"}", "{\"id\":7," ERROR);
     expect_error("[{\"id\":\"a\",\"method\":\"x\"},{\"method\":\"y\"},{\"id\":null,\"method\":"
                  "\"z\"}]",
