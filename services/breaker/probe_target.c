@@ -115,16 +115,18 @@ static void end(struct probe_target *target, const char *why)
     record->probed_ns = now_ns;
     record->since_ns = changed ? now_ns : record->since_ns;
     record->took_ns = now_ns - target->start_ns;
-    // libpq keeps to whole seconds of its own: the next one may take as long as this one.
+    // libpq keeps to whole seconds of its own, and a thread may be waited for: the next one may
+    // take as long as this one.
     uint64_t timeout_ns = rules->timeout_ms * NS_PER_MS;
-    uint64_t longest_ns = record->took_ns > timeout_ns ? record->took_ns : timeout_ns;
+    uint64_t whole_ns = now_ns - target->due_ns;
+    uint64_t longest_ns = whole_ns > timeout_ns ? whole_ns : timeout_ns;
     record->until_ns = now_ns + MISSED_INTERVALS * (rules->interval_ms * NS_PER_MS + longest_ns);
     record->successes += why == NULL ? 1 : 0;
     record->failures += why != NULL ? 1 : 0;
     memset(record->reason, 0, sizeof(record->reason));
     snprintf(record->reason, sizeof(record->reason), "%.*s", (int)sizeof(record->reason) - 1,
              why != NULL ? why : "");
-    target->start_ns = 0;
+    target->start_ns = target->due_ns = 0;
     uv_timer_start(&target->timer, begin, probe_wait_ms(rules->interval_ms, randombytes_random()),
                    0);
     target->on_probed(target, changed);
@@ -173,6 +175,7 @@ static void begin(uv_timer_t *timer)
     struct probe_target *target = timer->data;
     enum config_probe_kind kind = target->rules.kind;
     target->start_ns = clock_mono_ns();
+    target->due_ns = target->due_ns != 0 ? target->due_ns : target->start_ns;
     bool is_http = kind == CONFIG_PROBE_HTTP || kind == CONFIG_PROBE_HTTPS;
     int r = is_http ? start_http(target)
             : kind == CONFIG_PROBE_POSTGRES

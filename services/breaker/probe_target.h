@@ -28,6 +28,7 @@ struct probe_target {
     struct probe_judge judge;
     struct probed record; // as in the segment
     uint64_t start_ns;    // of the probe under way; 0: none
+    uint64_t due_ns;      // when it should have begun, had there been a thread for it
     uint32_t index;       // in the segment
     metric_id good, bad, healthy;
     // A probe has ended and is in `record`; `changed`: and the state is another one.

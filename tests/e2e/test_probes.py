@@ -264,6 +264,24 @@ def test_servers_that_hang_keep_nobody_else_waiting():
             assert endpoints(suite)[name]["good"] >= 5
 
 
+def test_what_is_found_of_many_that_hang_lasts():
+    """More of them than libuv's threads, each of which holds one for two seconds."""
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(12)]
+        hanging = [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in silent]
+        with start(*hanging, kind="postgres", timeout_ms=100, unhealthy=1) as suite:
+            def all_have(n):
+                entries = endpoints(suite).values()
+                seen.update(entry["state"] for entry in entries)
+                return all(entry["bad"] >= n for entry in entries)
+
+            seen = set()
+            wait_for(lambda: all_have(1), 30, "all to be found unhealthy")
+            seen.clear()
+            wait_for(lambda: all_have(4), 60, "three more rounds")
+            assert seen == {"unhealthy"}
+
+
 def test_a_reload_changes_what_is_probed():
     with Upstream() as one, Upstream() as two, start(one.url, kind="http", path="/up") as suite:
         wait_state(suite, one.url, "healthy")
