@@ -237,13 +237,33 @@ static ProtobufCMessage *read_report(const char *body, size_t len, char reason[B
 }
 
 // What is wrong with the words of a report; NULL: nothing.
-static const char *wrong_with(const Valvechain__V1__BreakerReport *report)
+static const char *wrong_with(const Valvechain__V1__BreakerReport *report,
+                              char reason[BUS_REASON_MAX])
 {
     enum breaker_outcome outcome;
-    for (size_t i = 0; i < report->n_outcomes; i++)
-        if (!breaker_outcome_of(report->outcomes[i]->outcome, &outcome))
-            return "outcome must be success, failure, timeout or ignored";
-    return report->n_outcomes > 0 ? NULL : "a report has 1 to 100 outcomes";
+    for (size_t i = 0; i < report->n_outcomes; i++) {
+        const char *wrong = !breaker_outcome_of(report->outcomes[i]->outcome, &outcome)
+                                ? "outcome must be success, failure, timeout or ignored"
+                            : report->outcomes[i]->permit[0] == '\0' ? "permit is missing"
+                                                                     : NULL;
+        if (wrong == NULL)
+            continue;
+        (void)snprintf(reason, BUS_REASON_MAX, "outcomes[%zu]: %s", i, wrong);
+        return report->n_outcomes > 1 ? reason : wrong;
+    }
+    return report->n_outcomes > 0 && report->n_outcomes <= PERMITS_MAX
+               ? NULL
+               : "a report has 1 to 100 outcomes";
+}
+
+// In the message a 0 is as good as none.
+static const char *wrong_with_count(const char *body, size_t len)
+{
+    json_t *root = json_loadb(body, len, 0, NULL);
+    const json_t *count = json_object_get(root, "count");
+    bool is_zero = json_is_integer(count) && json_integer_value(count) == 0;
+    json_decref(root);
+    return is_zero ? "count must be 1 to 100" : NULL;
 }
 
 // The breaker is the path's; one in the body must not say otherwise.
@@ -274,7 +294,9 @@ static enum step ask_owner(struct permits_ask *ask, const char *body, size_t len
     if (message != NULL && ask->verb == VERB_ACQUIRE)
         wrong = set_breaker(&((Valvechain__V1__BreakerAcquire *)message)->breaker, ask->breaker);
     else if (message != NULL)
-        wrong = wrong_with((const void *)message);
+        wrong = wrong_with((const void *)message, reason);
+    if (message != NULL && wrong == NULL && ask->verb == VERB_ACQUIRE)
+        wrong = wrong_with_count(body, len);
     if (message != NULL && wrong == NULL && ask->verb == VERB_REPORT)
         wrong = set_breaker(&((Valvechain__V1__BreakerReport *)message)->breaker, ask->breaker);
     enum step step = wrong != NULL ? answer_bad(request, ask->verb, wrong) : send_ask(ask, message);
@@ -318,6 +340,13 @@ static enum step answer_forbidden(struct request *request)
                           NULL, NULL);
 }
 
+// "acquire" and "acquire/"
+static bool is_word(const char *text, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(text, word, len) == 0 && strcmp(text + len, text[len] == '/' ? "/" : "") == 0;
+}
+
 // PERMITS_ENDPOINT/{breaker}/{verb}
 static bool read_path(const struct request *request, const char *prefix, enum verb *ret_verb,
                       const char **ret_name, size_t *ret_len)
@@ -329,7 +358,7 @@ static bool read_path(const struct request *request, const char *prefix, enum ve
     const char *name = request->path + len + 1;
     const char *word = strchr(name, '/');
     for (int verb = 0; word != NULL && verb < N_VERBS; verb++) {
-        if (strcmp(word + 1, verbs[verb].word) == 0) {
+        if (is_word(word + 1, verbs[verb].word)) {
             *ret_verb = (enum verb)verb;
             *ret_name = name;
             *ret_len = (size_t)(word - name);

@@ -173,6 +173,8 @@ static const char *report_one(struct app_permits *permits,
     enum breaker_outcome outcome;
     if (!breaker_outcome_of(told->outcome, &outcome))
         return "outcome must be success, failure, timeout or ignored";
+    if (told->permit[0] == '\0')
+        return "the permit is missing";
     if (lease == NULL)
         return "no such permit: it was reported, or its lease is over";
     if (breaker >= 0 && lease->permit.breaker != (uint32_t)breaker)
@@ -187,7 +189,7 @@ static int report(struct app_permits *permits, const Valvechain__V1__BreakerRepo
                   struct strbuf *reply)
 {
     Valvechain__V1__BreakerReported answer = VALVECHAIN__V1__BREAKER_REPORTED__INIT;
-    char *refused[APP_BATCH_MAX];
+    Valvechain__V1__BreakerUncounted uncounted[APP_BATCH_MAX], *refused[APP_BATCH_MAX];
     uint64_t now_ns = clock_mono_ns();
     if (told->n_outcomes == 0 || told->n_outcomes > APP_BATCH_MAX) {
         bus_refuse(permits->service->bus, "a report has 1 to 100 outcomes");
@@ -201,10 +203,16 @@ static int report(struct app_permits *permits, const Valvechain__V1__BreakerRepo
     answer.refused = refused;
     for (size_t i = 0; i < told->n_outcomes; i++) {
         const char *wrong = report_one(permits, told->outcomes[i], breaker, now_ns);
-        if (wrong != NULL)
-            refused[answer.n_refused++] = reply_text(wrong);
-        else
+        if (wrong == NULL) {
             answer.reported++;
+            continue;
+        }
+        Valvechain__V1__BreakerUncounted *one = &uncounted[answer.n_refused];
+        valvechain__v1__breaker_uncounted__init(one);
+        one->index = (uint32_t)i;
+        one->permit = told->outcomes[i]->permit;
+        one->reason = reply_text(wrong);
+        refused[answer.n_refused++] = one;
     }
     permits->count(permits->arg, APP_REPORTED, answer.reported);
     permits->count(permits->arg, APP_UNKNOWN, answer.n_refused);

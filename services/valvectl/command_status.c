@@ -1,6 +1,7 @@
 // valvectl status: the process slots, the breakers and the advice, as the segment has them.
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "advice/published.h"
 #include "base/clock.h"
@@ -17,6 +18,17 @@ static const char *slot_state(const struct slot_info *slot)
     if (slot->alive)
         return slot->ready ? "ready" : "not ready";
     return slot->left_cleanly ? "left" : "dead";
+}
+
+// An application that was killed: its line goes when it has been dead for so long. The suite's own
+// processes come back and stay a finding until then.
+#define DEAD_APPLICATION_SHOWN_S 600
+
+static bool is_long_gone(const struct slot_info *slot, uint64_t now_ns)
+{
+    uint64_t last_ns = slot->heartbeat_ns > slot->start_ns ? slot->heartbeat_ns : slot->start_ns;
+    return strncmp(slot->name, "app-", 4) == 0 && !slot->alive &&
+           seconds_since(last_ns, now_ns) >= DEAD_APPLICATION_SHOWN_S;
 }
 
 static json_t *slot_json(const struct slot_info *slot, uint64_t now_ns)
@@ -45,7 +57,7 @@ static int report_processes(const struct segment *segment, uint64_t now_ns, json
         printf("%-16s %-8s %-10s %8s %11s %9s %12s\n", "PROCESS", "INSTANCE", "STATE", "PID",
                "SINCE", "RESTARTS", "HEARTBEAT");
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
-        if (!slot_read(segment, i, &slot))
+        if (!slot_read(segment, i, &slot) || is_long_gone(&slot, now_ns))
             continue;
         dead += !slot.alive && !slot.left_cleanly;
         if (list)

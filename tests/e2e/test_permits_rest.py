@@ -63,7 +63,7 @@ def test_one_call_is_granted_reported_and_counted(start):
     assert breaker(suite)["inFlight"] == 0 and breaker(suite)["window"]["successes"] == 1
     again = post(suite, "report", outcome)
     assert again.status == 409 and again.json()["code"] == "permits_not_counted"
-    assert again.json()["reported"] == 0 and "no such permit" in again.json()["refused"][0]
+    assert again.json()["reported"] == 0 and "no such permit" in again.json()["refused"][0]["reason"]
 
 
 def test_database_calls_of_applications_are_measured(start):
@@ -105,11 +105,30 @@ def test_a_permit_is_reported_where_it_was_granted(start):
     suite = start()
     [permit] = granted(suite)
     elsewhere = post(suite, "report", {"permit": permit, "outcome": "success"}, name="email")
-    assert elsewhere.status == 409 and "no permit of this breaker" in elsewhere.json()["refused"][0]
+    assert elsewhere.status == 409 and "no permit of this breaker" in elsewhere.json()["refused"][0]["reason"]
     assert post(suite, "report", {"permit": permit, "outcome": "success"}).status == 200
 
 
+def test_what_was_not_counted_is_named(start):
+    suite = start()
+    [first, second] = granted(suite, count=2)
+    outcomes = [{"permit": permit, "outcome": "success"} for permit in (first, "0" * 19, second, "gone")]
+    told = post(suite, "report", {"outcomes": outcomes})
+    assert (told.status, told.json()["reported"]) == (200, 2)
+    assert [(r["index"], r["permit"]) for r in told.json()["refused"]] == [(1, "0" * 19), (3, "gone")]
+    nameless = post(suite, "report", {"outcomes": [outcomes[0], {"outcome": "success"}]})
+    assert nameless.status == 400 and "outcomes[1]: permit is missing" in nameless.json()["detail"]
+
+
+def test_a_slash_at_the_end_is_the_same_path(start):
+    suite = start()
+    answer = suite.request("POST", "/api/circuit-breaker/database/acquire/", [], b"")
+    assert answer.status == 200 and answer.json()["granted"], answer.body
+
+
 @pytest.mark.parametrize("verb, body, told", [
+    ("acquire", {"count": 0}, "count must be 1 to 100. Allowed is"),
+    ("report", {"outcome": "success"}, "permit is missing. Allowed is"),
     ("acquire", {"count": 101}, "count must be 1 to 100"), ("acquire", {"lease_ms": 5}, "lease_ms must be 100"),
     ("acquire", {"counts": 1}, "no field 'counts'"), ("acquire", {"count": "1"}, "count: allowed is a number"),
     ("acquire", {"breaker": "email"}, "another one than the path's"), ("acquire", b"{", "no JSON"),

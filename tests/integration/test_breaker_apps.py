@@ -70,7 +70,7 @@ def test_a_permit_is_granted_reported_and_counted(start):
     assert suite.commands.report((permit, "success")) == {"reported": 1, "refused": []}
     assert breaker(suite)["inFlight"] == 0 and breaker(suite)["window"]["successes"] == 1
     again = suite.commands.report((permit, "success"))
-    assert again["reported"] == 0 and "no such permit" in again["refused"][0]
+    assert again["reported"] == 0 and "no such permit" in again["refused"][0]["reason"]
 
 
 def test_a_batch_takes_what_the_capacity_has(start):
