@@ -72,6 +72,14 @@ enum breaker_outcome valve_classify(const struct config_outcomes *outcomes,
                       late ? BREAKER_TIMEOUT : BREAKER_FAILURE);
 }
 
+// -32603.0 is the code -32603 (JSON knows one kind of number).
+static bool is_whole(const json_t *code)
+{
+    double value = json_number_value(code);
+    return json_is_number(code) && value >= -1e15 && value <= 1e15 &&
+           (double)(json_int_t)value == value;
+}
+
 enum breaker_outcome valve_classify_rpc(const struct config_outcomes *outcomes,
                                         enum breaker_outcome by_status, const char *body,
                                         size_t len)
@@ -81,9 +89,9 @@ enum breaker_outcome valve_classify_rpc(const struct config_outcomes *outcomes,
     size_t n = root != NULL ? rpc_count(root) : 0;
     for (size_t i = 0; i < n; i++) {
         const json_t *code = json_object_get(json_object_get(rpc_at(root, i), "error"), "code");
-        enum config_outcome said = json_is_integer(code)
-                                       ? config_outcome_of_rpc(outcomes, json_integer_value(code))
-                                       : OUTCOME_UNSAID;
+        enum config_outcome said = OUTCOME_UNSAID;
+        if (is_whole(code))
+            said = config_outcome_of_rpc(outcomes, (json_int_t)json_number_value(code));
         seen[outcome_of(said, BREAKER_SUCCESS)]++;
     }
     json_decref(root);

@@ -41,6 +41,11 @@ bool valvectl_duration(const char *text, uint64_t *ret_ms)
     } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
     size_t len = strlen(text);
     uint64_t number = 0;
+    bool is_zero = len > 1 && strspn(text, "0") == len - 1 && strchr("smhd", text[len - 1]);
+    if (is_zero) {
+        fprintf(stderr, "valvectl: '%s' is too short a time, the shortest is 1s\n", text);
+        return false;
+    }
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && len > 1; i++) {
         if (text[len - 1] == units[i].unit &&
             parse_u64_n(text, len - 1, 1, 31622400, &number) == 0) {

@@ -111,16 +111,28 @@ static int wrong_use(const char *verb, const char *arguments)
     return VALVECTL_FINDING;
 }
 
+static bool is_id(const char *text)
+{
+    return strlen(text) == ID_CHARS && strspn(text, "0123456789abcdef") == ID_CHARS;
+}
+
 // An id, or a state and perhaps an upstream.
 static int run_on(struct valvectl *ctl, char *verb)
 {
     Valvechain__V1__OutboxCommand command = VALVECHAIN__V1__OUTBOX_COMMAND__INIT;
     if (ctl->argc < 1)
         return wrong_use(verb, "ID | dead [UPSTREAM] | parked [UPSTREAM]");
-    if (strlen(ctl->argv[0]) == ID_CHARS)
+    if (is_id(ctl->argv[0])) {
         command.id = ctl->argv[0];
-    else
+    } else if (strcmp(ctl->argv[0], "dead") == 0 || strcmp(ctl->argv[0], "parked") == 0) {
         command.state = ctl->argv[0];
+    } else {
+        fprintf(stderr,
+                "valvectl: '%s' is no id of an operation (%d of 0-9 and a-f) and no state to %s; "
+                "allowed are an id, dead and parked\n",
+                ctl->argv[0], ID_CHARS, verb);
+        return VALVECTL_FINDING;
+    }
     if (ctl->argc > 1)
         command.upstream = ctl->argv[1];
     return run(ctl, verb, &command);

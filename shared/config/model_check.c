@@ -1,5 +1,6 @@
 // What the rows of config_fields.def cannot say: rules between fields and between objects.
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,28 @@ static void check_probed_endpoints(struct reader *reader, const struct json_path
         }
 }
 
+// What grows begins at or below its bound. All ones: the file says 0; 0: it says nothing, and the
+// larger of the other and CB_* is the bound.
+static void check_growing(struct reader *reader, const struct json_path *path,
+                          const struct config_upstream *upstream)
+{
+    const struct config_breaker *breaker = &upstream->breaker;
+    const struct config_ejection *ejection = &upstream->ejection;
+    const struct json_path at_breaker = {.parent = path, .key = "breaker"};
+    const struct json_path at_ejection = {.parent = path, .key = "ejection"};
+    bool both = breaker->reset_timeout_ms != 0 && breaker->reset_timeout_ms != UINT64_MAX &&
+                breaker->reset_timeout_max_ms != 0 && breaker->reset_timeout_max_ms != UINT64_MAX;
+    if (both && breaker->reset_timeout_ms > breaker->reset_timeout_max_ms)
+        reader_complain(reader, &at_breaker,
+                        "'reset_timeout_ms' is %" PRIu64
+                        " and above 'reset_timeout_max_ms', which is %" PRIu64,
+                        breaker->reset_timeout_ms, breaker->reset_timeout_max_ms);
+    if (ejection->time_ms > ejection->time_max_ms)
+        reader_complain(reader, &at_ejection,
+                        "'time_ms' is %" PRIu64 " and above 'time_max_ms', which is %" PRIu64,
+                        ejection->time_ms, ejection->time_max_ms);
+}
+
 static void check_upstream(struct reader *reader, const struct json_path *path, json_t *json,
                            const struct config_upstream *upstream)
 {
@@ -107,6 +130,7 @@ static void check_upstream(struct reader *reader, const struct json_path *path, 
     check_transport(reader, path, json, upstream);
     check_smtp(reader, path, json, upstream);
     check_probed_endpoints(reader, path, upstream);
+    check_growing(reader, path, upstream);
     for (size_t i = 0; i + 1 < model->n_upstreams && upstream->name; i++) {
         const struct json_path at = {.parent = path, .key = "name"};
         if (model->upstreams[i].name && strcmp(model->upstreams[i].name, upstream->name) == 0)

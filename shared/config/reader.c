@@ -48,8 +48,12 @@ static void wrong_kind(struct reader *reader, const struct json_path *path, json
 {
     struct strbuf allowed = STRBUF_INIT;
     config_field_allowed(field, &allowed);
-    reader_complain(reader, path, "is %s, allowed is %s (%s)", kind_of(json), wanted,
-                    strbuf_text(&allowed));
+    if (field->type == FIELD_OBJECTS)
+        reader_complain(reader, path, "is %s, allowed is %s of objects: [{...}, ...]",
+                        kind_of(json), wanted);
+    else
+        reader_complain(reader, path, "is %s, allowed is %s (%s)", kind_of(json), wanted,
+                        strbuf_text(&allowed));
     strbuf_fini(&allowed);
 }
 

@@ -223,6 +223,8 @@ def test_an_upstream_that_a_reload_took_away_keeps_its_operations(start):
         wait_for(lambda: operation(suite, location)["state"] == "queued", 10, "it to wait")
         assert "queued" in valvectl(suite, "outbox", "list").stdout
         assert valvectl(suite, "outbox", "retry", location.rsplit("/", 1)[1]).returncode == 0
+        wrong = valvectl(suite, "outbox", "retry", "nope")
+        assert wrong.returncode == 1 and "'nope' is no id" in wrong.stderr and "dead and parked" in wrong.stderr
         assert suite.get("/other/x").status == 200
         assert operation(suite, location)["state"] == "queued"
         assert not [request for request in upstream.requests if request.method == b"POST"]

@@ -157,6 +157,7 @@ def test_more_events_than_one_answer_holds_are_all_listed(start):
     (("open", "app"), "needs one NAME and --reason TEXT"),
     (("close", "--reason", "x"), "needs one NAME and --reason TEXT"),
     (("disable", "app", "--for", "long", "--reason", "x"), "'long' is no time"),
+    (("disable", "app", "--for", "0s", "--reason", "x"), "'0s' is too short a time, the shortest is 1s"),
     (("open", "app", "--for", "367d", "--reason", "x"), "for_ms must be 0"),
     (("open", "app", "--reason", ""), "why must say the reason"),
     (("observe", "app", "--reason", "x" * 80), "--reason has 80 bytes, allowed are 79"),

@@ -210,7 +210,20 @@ Test(model, wrong_kinds)
 {
     expect_problem("[]", "c.json:1:1: is a list, allowed is an object");
     expect_problem("{\"upstreams\":{}}",
-                   "c.json:1:14: upstreams: is an object, allowed is a list (see below)");
+                   "c.json:1:14: upstreams: is an object, allowed is a list of objects: "
+                   "[{...}, ...]");
+    expect_problem(ROUTE("\"path\":\"/\",\"upstream\":\"a\",\"fallbacks\":{}"),
+                   "c.json:2:50: routes[0].fallbacks: is an object, allowed is a list of objects: "
+                   "[{...}, ...]");
+    expect_problem(UPSTREAM(",\"breaker\":{\"reset_timeout_ms\":5,\"reset_timeout_max_ms\":4}"),
+                   "c.json:1:54: upstreams[0].breaker: 'reset_timeout_ms' is 5 and above "
+                   "'reset_timeout_max_ms', which is 4");
+    expect_problem(UPSTREAM(",\"ejection\":{\"time_ms\":300001}"),
+                   "c.json:1:55: upstreams[0].ejection: 'time_ms' is 300001 and above "
+                   "'time_max_ms', which is 300000");
+    expect_problem(UPSTREAM(",\"outcomes\":{\"rpc_failure\":[\"-32603.0\"]}"),
+                   "c.json:1:71: upstreams[0].outcomes.rpc_failure[0]: '-32603.0' is not of the "
+                   "form, allowed a code (-32603) or a range (-32099..-32000)");
     expect_problem("{\"upstreams\":[7]}",
                    "c.json:1:15: upstreams[0]: is a number, allowed is an object");
     expect_problem(UPSTREAM(",\"idle_timeout_ms\":\"9\""),
