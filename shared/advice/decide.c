@@ -191,7 +191,8 @@ static void conclude(struct deciding *deciding, uint32_t desired)
 static void conclude_blind(struct deciding *deciding, const char *why)
 {
     struct advice *advice = deciding->advice;
-    uint32_t kept = larger(deciding->there, deciding->state->advised);
+    bool full = deciding->policy->mode == ADVICE_MODE_FULL;
+    uint32_t kept = full ? larger(deciding->there, deciding->state->advised) : deciding->there;
 
     advice->action = ADVICE_HOLD;
     advice->desired = clamp(deciding, "blind", advice_fold(advice), kept, "%s", why);

@@ -1,10 +1,12 @@
 """Advice over real traffic, its cooldown over restarts, and what is said when nothing is counted."""
 
 import json
+import os
+import subprocess
 
 import pytest
 
-from support.suite import Load
+from support.suite import Load, binary
 from support.wait import wait_for
 
 SHORT = {"RPS_EVALUATION_PERIOD": 3, "CPU_EVALUATION_PERIOD": 3, "CPU_SCALE_UP_THRESHOLD": 100,
@@ -98,3 +100,40 @@ def test_the_metrics_of_the_specification_exist(make_suite, upstream):
     }
     types = suite.metrics().types
     assert {name: types.get(name) for name in names} == names
+
+
+def test_all_readers_see_one_advice(make_suite, upstream):
+    suite = make_suite(env={"UPSTREAM_URL": upstream.url, "RPS_SCALE_UP_THRESHOLD": 5,
+                            "RPS_SCALE_DOWN_THRESHOLD": 1, "MAX_INSTANCES": 3, "COOLDOWN_PERIOD": 600, **SHORT})
+    blind = suite.get("/advice")
+    assert blind.status == 503
+    with Load(suite.port, "/x", connections=2):
+        recommended(suite, "scale_up")
+        seen = suite.get("/advice")
+        advice = json.loads(seen.body)
+        assert seen.status == 200 and advice["valid"] and advice["desired"] == 3
+        number = max(signal["proposed"] for signal in advice["signals"])
+        for clamp in advice["clamps"]:
+            assert clamp["before"] == number and clamp["reason"]
+            number = clamp["after"]
+        assert number == advice["desired"]
+        printed = subprocess.run([binary("valvectl"), "advice", "--json"], capture_output=True, text=True, timeout=20,
+                                 env={**os.environ, **{k: str(v) for k, v in suite.environment().items()}})
+        later = json.loads(printed.stdout)
+        assert printed.returncode == 0 and later["desired"] == 3 and later["sequence"] >= advice["sequence"]
+        assert suite.metrics().sum("valvechain_advice_desired_instances") == 3
+
+
+def test_a_damaged_memory_is_set_aside(make_suite, upstream):
+    suite = make_suite(env={"UPSTREAM_URL": upstream.url, **SHORT})
+    advisor = suite["scaler-advisor"]
+    path = os.path.join(suite.environment()["SOCKET_DIR"], "advice.state")
+    wait_for(lambda: os.path.exists(path), 15, "the state is saved")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    advisor.kill()
+    with open(path, "r+b") as file:
+        file.seek(5000)
+        file.write(b"damage")
+    advisor.start()
+    assert advisor.wait_event("advice.state_unusable")["why"] == "it is cut short or damaged"
+    assert os.path.exists(path + ".aside")
