@@ -190,6 +190,9 @@ static int advisor_check(void *const *params, const struct config_model *model,
     if (model->advice.mode == CONFIG_ADVICE_HPA)
         problems_add(problems, "advice.mode: 'hpa' counts a change as made once it is advised, so "
                                "it is for simulations; allowed here: full");
+    if (model->advice.in_flight_target > 0)
+        problems_add(problems, "advice.in_flight_target: no agent tells the requests in flight, so "
+                               "it is for simulations; allowed here: 0");
     actions_check(params[1], problems);
     agents_check(params[1], problems);
     return problems->n > before ? -EINVAL : 0;

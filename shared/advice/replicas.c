@@ -35,7 +35,8 @@ static bool ratio_of(const struct replicas_asked *asked, const struct pods *pods
         if (pods->capacity <= 0)
             return false;
         // Whole percent, cut: the HPA's int32.
-        double percent = (double)(pods->total * 100 / pods->capacity);
+        int64_t whole = pods->total * 100 / pods->capacity;
+        double percent = (double)whole;
 
         *ret_ratio = percent / asked->target;
         *ret_value = percent;
