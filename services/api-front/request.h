@@ -103,7 +103,6 @@ struct request {
     size_t n_headers;
     char request_id[64];
     struct traceparent traceparent; // id "" for none
-
     struct identity identity;
     struct route_match match; // what the route table says, before limits
     struct limit_verdict limits;
