@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # bench breaker | bench limits [ROUNDS] [SECONDS] [PEERS] | bench outbox [ROUNDS] [SECONDS] [FOLDER] |
-# bench proxy [ROUNDS] [SECONDS] | bench segment [ARGUMENTS of both programs]
+# bench proxy [ROUNDS] [SECONDS] | bench scrape [SECONDS] [ROUNDS] | bench segment [ARGUMENTS of both programs]
 # npm packages for a peer, under build/bench/NAME: npm_packages NAME PACKAGE... The same machine, the
 # same run; without npm or a registry the peer is left out, and said so.
 npm_packages() {
@@ -36,6 +36,12 @@ cmd_bench() {
         npm_packages express express express-rate-limit rate-limit-redis redis || true
         VALVECHAIN_BUILD=$ROOT/build/release /usr/bin/python3 -P -B tests/bench/bench_limits.py "$@"
         ;;
+    scrape)
+        install_packages build test
+        build_preset release
+        build/release/bin/bench_exposition
+        VALVECHAIN_BUILD=$ROOT/build/release /usr/bin/python3 -P -B tests/bench/bench_scrape.py "$@"
+        ;;
     outbox)
         install_packages build test
         build_preset release
@@ -58,7 +64,7 @@ cmd_bench() {
         build/release/bin/bench_segment_breaker --rounds 3 --operations 500000 "$@"
         bench_opossum
         ;;
-    *) die "bench breaker, bench limits, bench outbox, bench proxy, or bench segment" ;;
+    *) die "bench breaker, bench limits, bench outbox, bench proxy, bench scrape, or bench segment" ;;
     esac
     give_back
 }
