@@ -46,6 +46,7 @@ struct decision {
     struct trial trials[LIMIT_MATCHED_MAX];
     uint32_t n;
     uint64_t now_ns;
+    uint64_t lasts_ns; // by_epoch: the first of this try's epochs ends then
     const struct limit_grant *grants;
     size_t n_grants;
     bool is_alone;       // no others are decided meanwhile that could hide waiting for memory

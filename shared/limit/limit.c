@@ -73,7 +73,7 @@ static void find_policies(struct decision *decision, const struct limit_facts *f
     }
 }
 
-static int weigh_meter(const struct decision *decision, struct trial *trial)
+static int weigh_meter(struct decision *decision, struct trial *trial)
 {
     if (trial->meter->limit != trial->limit) {
         meter_set_limit(trial->meter, trial->limit); // gcra then has no clock
@@ -83,6 +83,8 @@ static int weigh_meter(const struct decision *decision, struct trial *trial)
     if (trial->ignored) {
         trial->place = (struct table_place){0};
     } else {
+        uint64_t end_ns = decision->by_epoch ? meter_epoch_end_ns(trial->meter) : UINT64_MAX;
+        decision->lasts_ns = end_ns < decision->lasts_ns ? end_ns : decision->lasts_ns;
         table_find(&trial->key, meter_live_from(trial->meter), &trial->place);
     }
     if (!trial->place.cell) {
@@ -103,6 +105,7 @@ static int weigh_meter(const struct decision *decision, struct trial *trial)
 static int weigh(struct decision *decision, enum outcome *ret_outcome)
 {
     bool refused = false, waits = false;
+    decision->lasts_ns = UINT64_MAX;
     for (uint32_t i = 0; i < decision->n; i++) {
         struct trial *trial = &decision->trials[i];
         if (!trial->leased.distributed || !leased_weigh(decision, trial)) {
@@ -182,12 +185,12 @@ static int charge_all(struct decision *decision)
     return 0;
 }
 
-static bool is_in_epoch(const struct decision *decision, uint64_t now_ns)
+static bool is_in_epoch(const struct decision *decision)
 {
     for (uint32_t i = 0; i < decision->n; i++) {
         const struct trial *trial = &decision->trials[i];
-        bool has = trial->leased.state != LEASED_NOT ? leased_has(trial, now_ns)
-                                                     : meter_has(trial->meter, now_ns);
+        bool has = trial->leased.state != LEASED_NOT ? leased_has(trial, decision->now_ns)
+                                                     : meter_has(trial->meter, decision->now_ns);
         if (!trial->ignored && !has) {
             return false;
         }
@@ -210,7 +213,7 @@ static bool is_surely_in_epoch(const struct decision *decision)
     const struct limit_view *view = decision->view;
     return decision->by_epoch && view->has_ticks && !view->clock_ns &&
            decision->now_ns == view->hint_ns && recent_clock_stands(view->hint_ticks) &&
-           is_in_epoch(decision, decision->now_ns + RECENT_LAG_NS);
+           decision->now_ns + RECENT_LAG_NS < decision->lasts_ns;
 }
 
 // Holds of processes that are gone make room. True: there was one.
@@ -240,7 +243,7 @@ static enum outcome try_once(struct decision *decision)
     }
     if (!is_surely_in_epoch(decision)) {
         read_clock(decision);
-        if (!is_in_epoch(decision, decision->now_ns)) {
+        if (!is_in_epoch(decision)) {
             take_back_all(decision);
             return OUTCOME_AGAIN;
         }

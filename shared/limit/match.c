@@ -90,17 +90,9 @@ static uint64_t without_replaced(const struct matcher *matcher, const struct lim
     return bits & ~replaced;
 }
 
-uint64_t matcher_bits(const struct matcher *matcher, const struct limit_policy *policies,
-                      const struct limit_facts *facts)
+uint64_t matcher_look_closer(const struct matcher *matcher, const struct limit_policy *policies,
+                             const struct limit_facts *facts, uint64_t bits)
 {
-    uint32_t method =
-        facts->method ? (uint32_t)__builtin_ctz(facts->method) % MATCH_METHODS : MATCH_METHODS - 1;
-    uint32_t tier = facts->tier % LIMIT_TIER_MAX, region = facts->region % LIMIT_TIER_MAX;
-    uint64_t bits = matcher->by_method[method] & matcher->by_tier[tier] &
-                    matcher->by_region[region] & matcher->by_caller[facts->subject_len > 0];
-    if (facts->tier_verified) {
-        bits &= matcher->not_verified[tier];
-    }
     for (uint64_t paths = bits & matcher->with_paths; paths != 0; paths &= paths - 1) {
         if (!has_path(&policies[__builtin_ctzll(paths)], facts->path, facts->path_len)) {
             bits &= ~(paths & -paths);

@@ -16,10 +16,27 @@ struct matcher {
 };
 
 void matcher_init(struct matcher *matcher, const struct limit_policy *policies, uint32_t n);
+// Of `bits`, those whose path, host and headers are the request's: the part of the next that costs.
+uint64_t matcher_look_closer(const struct matcher *matcher, const struct limit_policy *policies,
+                             const struct limit_facts *facts, uint64_t bits);
 // The policies as bits, in order of their index: those that match, without those that another of
 // them replaces and without unlimited ones.
-uint64_t matcher_bits(const struct matcher *matcher, const struct limit_policy *policies,
-                      const struct limit_facts *facts);
+static inline uint64_t matcher_bits(const struct matcher *matcher,
+                                    const struct limit_policy *policies,
+                                    const struct limit_facts *facts)
+{
+    uint32_t method =
+        facts->method ? (uint32_t)__builtin_ctz(facts->method) % MATCH_METHODS : MATCH_METHODS - 1;
+    uint32_t tier = facts->tier % LIMIT_TIER_MAX, region = facts->region % LIMIT_TIER_MAX;
+    uint64_t bits = matcher->by_method[method] & matcher->by_tier[tier] &
+                    matcher->by_region[region] & matcher->by_caller[facts->subject_len > 0];
+    if (facts->tier_verified) {
+        bits &= matcher->not_verified[tier];
+    }
+    return bits & (matcher->with_paths | matcher->with_more | matcher->with_replaces)
+               ? matcher_look_closer(matcher, policies, facts, bits)
+               : bits & ~matcher->unlimited;
+}
 // The most policies that can bind one request. Counts a policy that looks at a header as if every
 // request had it, and one that is replaced as if it was not.
 uint32_t matcher_most(const struct matcher *matcher, const struct limit_policy *policies,

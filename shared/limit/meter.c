@@ -96,12 +96,10 @@ int meter_raise(const struct meter *meter, struct cell_head *cell)
     return window_raise(meter_wide(cell), &meter->window);
 }
 
-static int charge_window(const struct window *window, struct cell *cell, uint64_t cost,
-                         bool is_late, struct meter_charge *ret_charge,
-                         struct cell_reading *ret_reading)
+static int charge_window_late(const struct window *window, struct cell *cell, uint64_t cost,
+                              struct meter_charge *ret_charge, struct cell_reading *ret_reading)
 {
-    int r = is_late ? window_charge_late(cell, window, cost, ret_reading)
-                    : window_charge(cell, window, cost, ret_reading);
+    int r = window_charge_late(cell, window, cost, ret_reading);
     if (r == 0) {
         ret_charge->bucket = window_bucket(window);
         ret_charge->tag = window->epoch;
@@ -133,8 +131,8 @@ static bool take_back_gcra(const struct gcra *gcra, struct cell_head *cell, uint
     return gcra_undo(cell, gcra, charge->owner, &taken, seen, now_ns);
 }
 
-int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
-                 struct meter_charge *ret_charge, struct cell_reading *ret_reading)
+int meter_charge_any(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
+                     struct meter_charge *ret_charge, struct cell_reading *ret_reading)
 {
     switch (meter->kind) {
     case METER_RING:
@@ -153,7 +151,7 @@ int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cos
     case METER_WINDOW:
         break;
     }
-    return charge_window(&meter->window, meter_wide(cell), cost, is_late, ret_charge, ret_reading);
+    return charge_window_late(&meter->window, meter_wide(cell), cost, ret_charge, ret_reading);
 }
 
 bool meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
@@ -178,8 +176,8 @@ bool meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t
     return true;
 }
 
-uint64_t meter_freed_ns(const struct meter *meter, const struct cell_reading *reading,
-                        uint64_t count)
+uint64_t meter_freed_any_ns(const struct meter *meter, const struct cell_reading *reading,
+                            uint64_t count)
 {
     switch (meter->kind) {
     case METER_RING:

@@ -93,6 +93,10 @@ static inline bool meter_has(const struct meter *meter, uint64_t now_ns)
     }
     return window_has(&meter->window, now_ns);
 }
+static inline uint64_t meter_epoch_end_ns(const struct meter *meter) // of one that is by_epoch
+{
+    return meter->kind == METER_FIXED ? fixed_freed_ns(&meter->fixed) : meter->window.end_ns;
+}
 static inline uint64_t meter_live_from(const struct meter *meter)
 {
     switch (meter->kind) {
@@ -129,14 +133,35 @@ static inline int meter_look(const struct meter *meter, struct cell_head *cell,
     return window_look(meter_wide(cell), &meter->window, ret_reading);
 }
 int meter_raise(const struct meter *meter, struct cell_head *cell);
+// Here and below: a window, which most policies are, is counted by code in place.
 // `is_late`: a cost known only afterwards, which is charged whatever the limit is (as far as the
 // cell can count); nothing for METER_HOLD.
-int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
-                 struct meter_charge *ret_charge, struct cell_reading *ret_reading);
+int meter_charge_any(const struct meter *meter, struct cell_head *cell, uint64_t cost, bool is_late,
+                     struct meter_charge *ret_charge, struct cell_reading *ret_reading);
+static inline int meter_charge(const struct meter *meter, struct cell_head *cell, uint64_t cost,
+                               bool is_late, struct meter_charge *ret_charge,
+                               struct cell_reading *ret_reading)
+{
+    if (meter->kind != METER_WINDOW || is_late) {
+        return meter_charge_any(meter, cell, cost, is_late, ret_charge, ret_reading);
+    }
+    int r = window_charge(meter_wide(cell), &meter->window, cost, ret_reading);
+    if (r == 0) {
+        ret_charge->bucket = window_bucket(&meter->window);
+        ret_charge->tag = meter->window.epoch;
+    }
+    return r;
+}
 // `seen` is the cell's `last`, `now_ns` was read after it. False: try again with fresh ones.
 bool meter_take_back(const struct meter *meter, struct cell_head *cell, uint64_t cost,
                      const struct meter_charge *charge, uint64_t seen, uint64_t now_ns);
-uint64_t meter_freed_ns(const struct meter *meter, const struct cell_reading *reading,
-                        uint64_t count);
+uint64_t meter_freed_any_ns(const struct meter *meter, const struct cell_reading *reading,
+                            uint64_t count);
+static inline uint64_t meter_freed_ns(const struct meter *meter, const struct cell_reading *reading,
+                                      uint64_t count)
+{
+    return meter->kind == METER_WINDOW ? window_freed_ns(&meter->window, reading, count)
+                                       : meter_freed_any_ns(meter, reading, count);
+}
 
 #endif

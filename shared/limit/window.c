@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "base/assert.h"
 
@@ -137,14 +136,15 @@ static void read_all(const struct cell *cell, const struct window *window, const
                      struct cell_reading *ret_reading)
 {
     const uint64_t all_lanes = window->all_lanes, even_lanes = window->even_lanes;
-    const uint32_t bits = window->count_bits;
-    uint64_t words[GROUPS], pairs = 0;
+    uint64_t even = 0, odd = 0; // each lane with room for the carries of six
 #pragma GCC unroll 6
     for (uint32_t i = 0; i < GROUPS; i++) {
-        words[i] = atomic_load(&cell->counts[i]) & all_lanes;
-        pairs += (words[i] & even_lanes) + (words[i] >> bits & even_lanes);
+        uint64_t word = atomic_load(&cell->counts[i]) & all_lanes;
+        even += word & even_lanes;
+        odd += word & ~even_lanes;
+        ret_reading->words[i] = word;
     }
-    memcpy(ret_reading->words, words, sizeof(words));
+    uint64_t pairs = even + (odd >> window->count_bits);
     if (own) {
         pairs += fold(window, *own & all_lanes) - fold(window, ret_reading->words[window->slot]);
         ret_reading->words[window->slot] = *own & all_lanes;
@@ -329,8 +329,8 @@ static uint32_t first_step(const struct window *window, const struct cell_readin
     return 1 + (uint32_t)__builtin_ctz(filled >> (window->slot + 1));
 }
 
-uint64_t window_freed_ns(const struct window *window, const struct cell_reading *reading,
-                         uint64_t count)
+uint64_t window_freed_lane_ns(const struct window *window, const struct cell_reading *reading,
+                              uint64_t count)
 {
     uint64_t freed = 0;
     uint64_t newer = (UINT64_C(1) << window->shift << window->count_bits) - 1;

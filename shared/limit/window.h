@@ -73,9 +73,18 @@ static inline uint32_t window_bucket(const struct window *window)
 {
     return window->slot | window->shift << 8;
 }
+uint64_t window_freed_lane_ns(const struct window *window, const struct cell_reading *reading,
+                              uint64_t count); // of the next, what goes by the lanes
 // The instant at which `count` (1 or more) of what was read will have aged out; end of the present
 // window when less than that is there.
-uint64_t window_freed_ns(const struct window *window, const struct cell_reading *reading,
-                         uint64_t count);
+static inline uint64_t window_freed_ns(const struct window *window,
+                                       const struct cell_reading *reading, uint64_t count)
+{
+    // Most callers are seen no more than once in a while: all of it is in the present sub-bucket.
+    uint64_t present = reading->words[window->slot] >> window->shift & window->lane_max;
+    return present == reading->used && count <= present
+               ? window->end_ns + (window->buckets - 1) * window->bucket_ns
+               : window_freed_lane_ns(window, reading, count);
+}
 
 #endif
