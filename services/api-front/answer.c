@@ -72,6 +72,11 @@ static void add_member(struct strbuf *json, const char *name, const char *value)
     strbuf_json_string(json, value, strlen(value));
 }
 
+const char *answer_title(unsigned status)
+{
+    return MHD_get_reason_phrase_for(status);
+}
+
 enum step answer_problem(struct request *request, unsigned status, const char *code,
                          const char *title, const char *detail, const char *type,
                          const char *extra_members)

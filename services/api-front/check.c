@@ -34,8 +34,8 @@ static enum step answer_bad_target(struct request *request, const struct check_a
 {
     counters_check(request->valves, COUNTERS_CHECK_BAD_TARGET);
     (void)request_add_answer_header(request, "X-Check-Refused", target_verdict_names[verdict]);
-    return answer_problem(request, ask->denied_status == 429 ? 400 : ask->denied_status,
-                          target_verdict_names[verdict], "Bad Request",
+    unsigned status = ask->denied_status == 429 ? 400 : ask->denied_status;
+    return answer_problem(request, status, target_verdict_names[verdict], answer_title(status),
                           target_verdict_details[verdict], NULL, NULL);
 }
 

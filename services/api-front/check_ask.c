@@ -91,43 +91,63 @@ static bool read_target(const char *below, const struct http_header *headers, si
     return read_method(&method, families[family].method, ask, problem);
 }
 
-static bool read_option(const char *name, size_t name_len, const char *value, struct check_ask *ask,
-                        struct check_problem *problem)
+enum option { OPTION_COST, OPTION_PEEK, OPTION_DENY, OPTIONS };
+static const char *const option_names[OPTIONS] = {"cost", "peek", "deny"};
+
+struct options {
+    bool seen[OPTIONS];
+    uint64_t cost, deny;
+    bool peek;
+};
+
+static enum option find_option(const char *name, size_t name_len)
 {
-    uint64_t number = 0;
-    bool peek = true;
-    if (name_len == 4 && memcmp(name, "cost", 4) == 0) {
-        if (parse_u64(value, 0, CHECK_COST_MAX, &number) != 0) {
-            return refuse(problem, "check_cost", "cost is '%s', allowed are 0 (peek) to %d.", value,
-                          CHECK_COST_MAX);
-        }
-        ask->cost = (uint32_t)number;
-        return true;
+    enum option option = OPTION_COST;
+    while (option < OPTIONS && (strlen(option_names[option]) != name_len ||
+                                memcmp(option_names[option], name, name_len) != 0)) {
+        option++;
     }
-    if (name_len == 4 && memcmp(name, "peek", 4) == 0) {
-        if (value[0] != '\0' && parse_bool(value, &peek) != 0) {
+    return option;
+}
+
+static bool read_option(const char *name, size_t name_len, const char *value,
+                        struct options *options, struct check_problem *problem)
+{
+    enum option option = find_option(name, name_len);
+    if (option == OPTIONS) {
+        return refuse(problem, "check_parameter",
+                      "There is no parameter '%.*s'; allowed are cost, peek and deny.",
+                      name_len < 40 ? (int)name_len : 40, name);
+    }
+    if (options->seen[option]) {
+        return refuse(problem, "check_parameter",
+                      "The parameter '%s' stands there twice; allowed is each once.",
+                      option_names[option]);
+    }
+    options->seen[option] = true;
+    if (option == OPTION_COST && parse_u64(value, 0, CHECK_COST_MAX, &options->cost) != 0) {
+        return refuse(problem, "check_cost", "cost is '%s', allowed are 0 (peek) to %d.", value,
+                      CHECK_COST_MAX);
+    }
+    if (option == OPTION_PEEK) {
+        options->peek = true;
+        if (value[0] != '\0' && parse_bool(value, &options->peek) != 0) {
             return refuse(problem, "check_peek", "peek is '%s', allowed are true and false.",
                           value);
         }
-        ask->cost = peek ? 0 : ask->cost;
-        return true;
     }
-    if (name_len == 4 && memcmp(name, "deny", 4) == 0) {
-        if (parse_u64(value, 401, 429, &number) != 0 ||
-            (number != 401 && number != 403 && number != 429)) {
-            return refuse(problem, "check_deny", "deny is '%s', allowed are 401, 403 and 429.",
-                          value);
-        }
-        ask->denied_status = (unsigned)number;
-        return true;
+    if (option == OPTION_DENY &&
+        (parse_u64(value, 401, 429, &options->deny) != 0 ||
+         (options->deny != 401 && options->deny != 403 && options->deny != 429))) {
+        return refuse(problem, "check_deny", "deny is '%s', allowed are 401, 403 and 429.", value);
     }
-    return refuse(problem, "check_parameter",
-                  "There is no parameter '%.*s'; allowed are cost, peek and deny.",
-                  name_len < 40 ? (int)name_len : 40, name);
+    return true;
 }
 
+// In any order: a peek charges nothing, whatever cost it is asked with.
 static bool read_options(const char *query, struct check_ask *ask, struct check_problem *problem)
 {
+    struct options options = {.cost = ask->cost, .deny = ask->denied_status};
     while (*query != '\0') {
         size_t len = strcspn(query, "&");
         const char *equals = memchr(query, '=', len);
@@ -139,11 +159,13 @@ static bool read_options(const char *query, struct check_ask *ask, struct check_
                           name_len < 40 ? (int)name_len : 40, query);
         }
         memcpy(value, query + len - value_len, value_len);
-        if (len > 0 && !read_option(query, name_len, value, ask, problem)) {
+        if (len > 0 && !read_option(query, name_len, value, &options, problem)) {
             return false;
         }
         query += len + (query[len] == '&');
     }
+    ask->cost = options.peek ? 0 : (uint32_t)options.cost;
+    ask->denied_status = (unsigned)options.deny;
     return true;
 }
 

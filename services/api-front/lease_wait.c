@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "counters.h"
 #include "limit/limit_lease.h"
+#include "limits.h"
 #include "ratelimit_fields.h"
 #include "request_life.h"
 #include "valves.h"
@@ -275,13 +276,11 @@ bool lease_wait_denies(const struct request *request)
 
 enum step lease_wait_answer_away(struct request *request, unsigned denied_status)
 {
-    char seconds[24];
-    (void)snprintf(seconds, sizeof(seconds), "%" PRIu64,
-                   ratelimit_seconds(request->limits.retry_after_ns));
-    (void)request_add_answer_header(request, "Retry-After", seconds);
+    unsigned status = denied_status == 429 ? 503 : denied_status;
+    if (request->limits.retry_after_ns != LIMIT_NEVER)
+        limits_add_retry_after(request);
     (void)request_add_answer_header(request, "Cache-Control", "no-store");
-    return answer_problem(request, denied_status == 429 ? 503 : denied_status, "limits_unavailable",
-                          "Service Unavailable",
+    return answer_problem(request, status, "limits_unavailable", answer_title(status),
                           "A limit is counted for several machines together, and the store of its "
                           "counts does not answer at the moment.",
                           NULL, NULL);

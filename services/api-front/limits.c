@@ -112,23 +112,34 @@ static void put_key(const struct request *request, const struct limit_facts *fac
     strbuf_fini(&text);
 }
 
+void limits_add_retry_after(struct request *request)
+{
+    char seconds[24];
+    (void)snprintf(seconds, sizeof(seconds), "%" PRIu64,
+                   ratelimit_seconds(request->limits.retry_after_ns));
+    (void)request_add_answer_header(request, "Retry-After", seconds);
+}
+
 static enum step answer_denied(struct request *request, const struct limit_facts *facts,
                                const struct ratelimit_item *items, size_t n, unsigned status)
 {
     uint64_t retry_ns = request->limits.retry_after_ns;
-    char seconds[24];
-    (void)snprintf(seconds, sizeof(seconds), "%" PRIu64, ratelimit_seconds(retry_ns));
-    (void)request_add_answer_header(request, "Retry-After", seconds);
+    bool helps = retry_ns != LIMIT_NEVER;
+    if (helps)
+        limits_add_retry_after(request);
     // RFC 6585 4 forbids storing it; old caches need to be told.
     (void)request_add_answer_header(request, "Cache-Control", "no-store");
     struct strbuf *members = &request->valves->scratch;
     strbuf_clear(members);
     ratelimit_problem_members(items, n, retry_ns, members);
     put_key(request, facts, members);
-    return answer_problem(request, status, "rate_limited", "Too Many Requests",
-                          "A limit on requests is used up; violated-policies names it, key says "
-                          "what it counts by, and retry-after in how many seconds one request fits "
-                          "again.",
+    return answer_problem(request, status, "rate_limited", answer_title(status),
+                          helps ? "A limit on requests is used up; violated-policies names it, key "
+                                  "says what it counts by, and retry-after in how many seconds one "
+                                  "request fits again."
+                                : "A limit on requests takes no such request at all; "
+                                  "violated-policies names it, key says what it counts by. No wait "
+                                  "is known to help.",
                           PROBLEM_QUOTA, strbuf_ok(members) ? strbuf_text(members) : NULL);
 }
 
@@ -138,8 +149,9 @@ static enum step answer_denied_network(struct request *request, unsigned denied_
     counters_add(request->valves, METRIC_INDEX_network_denied, 1);
     if (denied_status != 429)
         (void)request_add_answer_header(request, "X-Check-Refused", "network_denied");
-    return answer_problem(request, denied_status == 429 ? 403 : denied_status, "network_denied",
-                          "Forbidden", "Requests from this address are not taken.", NULL, NULL);
+    unsigned status = denied_status == 429 ? 403 : denied_status;
+    return answer_problem(request, status, "network_denied", answer_title(status),
+                          "Requests from this address are not taken.", NULL, NULL);
 }
 
 enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_status)

@@ -10,6 +10,8 @@
 enum step limits_apply(struct request *request);
 // The same with another cost (0 looks without charging) and status of a refusal.
 enum step limits_ask(struct request *request, uint32_t cost, unsigned denied_status);
+// Retry-After by the verdict's wait, which is none of LIMIT_NEVER.
+void limits_add_retry_after(struct request *request);
 // The verdict has taken places: limits_end must follow.
 void limits_hold(struct request *request);
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "limit/limit.h"
 
 // RFC 8941 strings are printable ASCII; other bytes never are in a policy's name, and are dropped.
 static void append_sf_string(struct strbuf *out, const char *text)
@@ -90,6 +91,11 @@ static uint64_t reset_seconds(const struct ratelimit_item *item)
     return ratelimit_seconds(item->concurrent && !item->violated ? 0 : item->reset_ns);
 }
 
+static bool has_reset(const struct ratelimit_item *item)
+{
+    return !item->violated || item->reset_ns != LIMIT_NEVER;
+}
+
 static bool any_violated(const struct ratelimit_item *items, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -126,7 +132,7 @@ static void put_ietf_states(const struct ratelimit_item *items, size_t n, struct
         begin_member(out);
         append_sf_string(out, items[i].policy);
         append_u64(out, ";r=", remaining_of(&items[i]));
-        if (!items[i].concurrent || items[i].violated)
+        if (has_reset(&items[i]) && (!items[i].concurrent || items[i].violated))
             append_u64(out, ";t=", reset_seconds(&items[i]));
     }
 }
@@ -192,7 +198,8 @@ static void write_draft_7(struct writer *writer, const struct ratelimit_item *it
 {
     append_u64(writer->text, "limit=", item->limit);
     append_u64(writer->text, ", remaining=", remaining_of(item));
-    append_u64(writer->text, ", reset=", reset_seconds(item));
+    if (has_reset(item))
+        append_u64(writer->text, ", reset=", reset_seconds(item));
     write_text(writer, "RateLimit");
 }
 
@@ -201,7 +208,8 @@ static void write_three(struct writer *writer, const char *const names[3],
 {
     write_number(writer, names[0], item->limit);
     write_number(writer, names[1], remaining_of(item));
-    write_number(writer, names[2], reset);
+    if (has_reset(item))
+        write_number(writer, names[2], reset);
 }
 
 void ratelimit_fields(const struct ratelimit_item *items, size_t n, uint32_t styles,
@@ -258,5 +266,6 @@ void ratelimit_problem_members(const struct ratelimit_item *items, size_t n,
     append_u64(out, ",\"limit\":", longest->limit);
     if (!longest->concurrent)
         append_u64(out, ",\"window\":", ratelimit_seconds(longest->window_ns));
-    append_u64(out, ",\"retry-after\":", ratelimit_seconds(retry_after_ns));
+    if (retry_after_ns != LIMIT_NEVER)
+        append_u64(out, ",\"retry-after\":", ratelimit_seconds(retry_after_ns));
 }

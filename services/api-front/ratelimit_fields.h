@@ -29,7 +29,9 @@ struct ratelimit_item {
     uint64_t limit, remaining;
     uint64_t cost; // of this request: what remains below that admits no second one
     uint64_t window_ns;
-    uint64_t reset_ns; // until one more such request fits; remaining above that: until it grows
+    // Until one more such request fits; remaining above that: until it grows. LIMIT_NEVER: no wait
+    // is known to help, and no field says one.
+    uint64_t reset_ns;
     bool violated;
     bool concurrent; // requests in flight: no window, and nobody knows when one ends
 };
@@ -47,7 +49,8 @@ void ratelimit_fields(const struct ratelimit_item *items, size_t n, uint32_t sty
 // Whole seconds, rounded up, at least 1: a client that comes back then is not early.
 uint64_t ratelimit_seconds(uint64_t ns);
 // JSON members: "violated-policies":["tier-free"],"policy":"tier-free","limit":100,"window":900,
-// "retry-after":12; policy, limit and window (if it has one) are those of the longest wait.
+// "retry-after":12; policy, limit and window (if it has one) are those of the longest wait. Of
+// LIMIT_NEVER there is no "retry-after".
 void ratelimit_problem_members(const struct ratelimit_item *items, size_t n,
                                uint64_t retry_after_ns, struct strbuf *out);
 

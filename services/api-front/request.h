@@ -174,6 +174,7 @@ enum step answer_text(struct request *request, unsigned status, const char *cont
 enum step answer_problem(struct request *request, unsigned status, const char *code,
                          const char *title, const char *detail, const char *type,
                          const char *extra_members);
+const char *answer_title(unsigned status); // "Too Many Requests" of 429
 
 // Steps, in order (each in the file of its name).
 enum step identity_resolve(struct request *request); // identity.c

@@ -132,6 +132,20 @@ bool check_wire_find_of_batch(const void *bytes, size_t len, size_t index,
     return false;
 }
 
+bool check_wire_find_bad(const void *bytes, size_t len, size_t *ret_index)
+{
+    struct wire wire = wire_of(bytes, len);
+    struct check_request request;
+    struct check_text item;
+    for (size_t n = 0; read_item(&wire, &item) > 0; n++) {
+        if (!check_wire_read(item.text, item.len, &request)) {
+            *ret_index = n;
+            return true;
+        }
+    }
+    return false;
+}
+
 int check_wire_read_refund(const void *bytes, size_t len, struct check_text *ret_tokens, size_t cap,
                            size_t *ret_n)
 {

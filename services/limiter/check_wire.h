@@ -31,6 +31,8 @@ int check_wire_read_batch(const void *bytes, size_t len, struct check_request *r
 // Where check number `index` of such a batch stands. False: it has not so many.
 bool check_wire_find_of_batch(const void *bytes, size_t len, size_t index,
                               struct check_text *ret_check);
+// The number of the first check that is no LimitCheck. False: all that can be read are.
+bool check_wire_find_bad(const void *bytes, size_t len, size_t *ret_index);
 // The tokens of a LimitRefund; errors as above.
 int check_wire_read_refund(const void *bytes, size_t len, struct check_text *ret_tokens, size_t cap,
                            size_t *ret_n);

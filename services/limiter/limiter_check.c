@@ -1,6 +1,7 @@
 #include "limiter_check.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,9 +71,10 @@ static char *text(const char *constant)
     return (char *)(uintptr_t)constant;
 }
 
+// 0 of LIMIT_NEVER: no wait is told that would not help.
 static uint64_t ms_up(uint64_t ns)
 {
-    return ns / NS_PER_MS + (ns % NS_PER_MS != 0);
+    return ns == LIMIT_NEVER ? 0 : ns / NS_PER_MS + (ns % NS_PER_MS != 0);
 }
 
 // What the asker is told of: who refuses, else the least left. NULL: nothing binds.
@@ -385,6 +387,18 @@ static void decide_some(struct limiter_check *check, size_t first, size_t n,
     }
 }
 
+static int refuse_batch(struct limiter_check *check, int error, const void *bytes, size_t len)
+{
+    char reason[64] = "the message is no LimitCheckBatch";
+    size_t index;
+
+    if (error == -E2BIG)
+        (void)snprintf(reason, sizeof(reason), "a batch has at most %d checks", LIMITER_BATCH_MAX);
+    else if (check_wire_find_bad(bytes, len, &index))
+        (void)snprintf(reason, sizeof(reason), "checks[%zu] is no LimitCheck", index);
+    return refuse(check, reason);
+}
+
 static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *reply)
 {
     struct limiter_check *check = arg;
@@ -393,8 +407,7 @@ static int serve_batch(void *arg, const void *bytes, size_t len, struct strbuf *
     int error = check_wire_read_batch(bytes, len, check->requests, LIMITER_BATCH_MAX, &n);
 
     if (error < 0)
-        return refuse(check, error == -E2BIG ? "a batch has at most 1000 checks"
-                                             : "the message is no LimitCheckBatch");
+        return refuse_batch(check, error, bytes, len);
     if (check->desk && n > 0) { // any check may wait: verdicts are kept by number
         serving.wait = begin_wait(check, true, bytes, len, n);
         if (!serving.wait)

@@ -115,8 +115,12 @@ static void print_state(const struct limit_policy *policy, const struct key_stat
         printf("%-24s counted in Redis for all machines, limit %s; without it here %" PRIu64,
                policy->name, limit, state->used);
     else
-        printf("%-24s used %" PRIu64 " of %s, %" PRIu64 " left, next free in %.1f s", policy->name,
-               state->used, limit, state->remaining, (double)state->reset_ns / NS_PER_S);
+        printf("%-24s used %" PRIu64 " of %s, %" PRIu64 " left", policy->name, state->used, limit,
+               state->remaining);
+    if (policy->scope != POLICY_DISTRIBUTED && state->limit == 0)
+        printf(", refuses every request");
+    else if (policy->scope != POLICY_DISTRIBUTED && state->reset_ns > 0)
+        printf(", next free in %.1f s", (double)state->reset_ns / NS_PER_S);
     printf("%s%s\n", state->overridden ? ", a limit of its own" : "",
            state->shares_cell ? ", in a cell shared with other keys" : "");
 }

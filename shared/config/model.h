@@ -1,7 +1,6 @@
 // The configuration file as structs: upstreams, routes and rate limits.
 // The rows of config_fields.def say every field once: parser, schema and documentation come from
-// them. UPSTREAM_URL and its kin become upstreams and routes of the same model
-// (config_model_add_params).
+// them. UPSTREAM_URL and its kin become upstreams and routes of it (config_model_add_params).
 //
 // Errors: all at once into `problems`, each with file, line, column, path and what is allowed.
 // Ownership: config_model_destroy(). Thread: one; a loaded model is never changed.
@@ -179,9 +178,8 @@ struct config_model *config_model_load_parameters(const char *path);
 // the model is then fit for config_model_destroy() only.
 int config_model_add_params(struct config_model *model, const struct upstreams_params *upstreams,
                             struct problems *problems);
-// Is there a route of that name: one of the model, or one that such a variable may make?
+// Is that the name of a route, in the model or by such a variable? And all of these, for a message.
 bool config_may_be_route(const struct config_model *model, const char *name);
-// Their names for a message, "reports, app, database, blockchain, email"; cut where `size` ends.
 void config_route_names(const struct config_model *model, char *names, size_t size);
 struct config_model *config_model_empty(void);
 void config_model_destroy(struct config_model **model);

@@ -17,10 +17,20 @@
 
 #define DRAIN_MAX_NS (UINT64_C(1) << 61)
 
+static uint64_t interval_of(uint64_t limit, uint64_t window_ns)
+{
+    return limit > 0 ? gcra_interval_ns(limit, window_ns) : window_ns;
+}
+
+uint64_t gcra_burst_max(uint64_t limit, uint64_t window_ns)
+{
+    return DRAIN_MAX_NS / interval_of(limit, window_ns);
+}
+
 bool gcra_is_sound(uint64_t limit, uint64_t burst, uint64_t window_ns)
 {
-    uint64_t interval_ns = limit > 0 ? gcra_interval_ns(limit, window_ns) : window_ns;
-    return interval_ns >= GCRA_INTERVAL_MIN_NS && burst >= 1 && burst <= DRAIN_MAX_NS / interval_ns;
+    return interval_of(limit, window_ns) >= GCRA_INTERVAL_MIN_NS && burst >= 1 &&
+           burst <= gcra_burst_max(limit, window_ns);
 }
 
 void gcra_init(struct gcra *gcra, uint64_t limit, uint64_t burst, uint64_t window_ns)

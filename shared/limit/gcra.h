@@ -26,6 +26,7 @@ struct gcra {
 
 // At most ten million a second (the interval's rounding), a burst of 1 or more that takes less than
 // a century to drain. A limit of 0 is sound, and nothing to gcra_init.
+uint64_t gcra_burst_max(uint64_t limit, uint64_t window_ns); // by the time it takes to drain
 bool gcra_is_sound(uint64_t limit, uint64_t burst, uint64_t window_ns);
 void gcra_init(struct gcra *gcra, uint64_t limit, uint64_t burst, uint64_t window_ns);
 static inline uint64_t gcra_interval_ns(uint64_t limit, uint64_t window_ns)

@@ -162,7 +162,10 @@ void leased_fill_charge(const struct decision *decision, const struct trial *tri
         .leased = true,
         .store_away = leased->state == LEASED_CLOSED,
     };
-    if (leased->state == LEASED_CLOSED) {
+    if (trial->denied && trial->cost > trial->limit) {
+        ret_charge->reset_ns = view_never_fits_ns(decision->view, trial->policy, trial->hash,
+                                                  trial->cost, NULL, now_ns);
+    } else if (leased->state == LEASED_CLOSED) {
         ret_charge->reset_ns = AWAY_RETRY_NS;
     } else if (leased->state == LEASED_ASK && !decision->only_looks) {
         ret_charge->ask = trial->shadow ? LIMIT_ASK_SHADOW : LIMIT_ASK_WAIT;

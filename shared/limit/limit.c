@@ -251,6 +251,21 @@ static enum outcome try_once(struct decision *decision)
     return outcome == OUTCOME_DENIED && free_dead_holds(decision) ? OUTCOME_AGAIN : outcome;
 }
 
+static uint64_t reset_of(const struct decision *decision, const struct trial *trial)
+{
+    const struct meter *meter = trial->meter;
+    uint64_t used = trial->reading.used, most = trial->most, now_ns = decision->now_ns;
+    if (trial->denied && trial->cost > most) {
+        return view_never_fits_ns(decision->view, trial->policy, trial->hash, trial->cost,
+                                  trial->place.cell, now_ns);
+    }
+    // Until one more such request fits; where one does already, until the remaining grows.
+    uint64_t to_free = used + trial->cost > most ? used + trial->cost - most : 1;
+    uint64_t freed_ns =
+        trial->denied || used > 0 ? meter_freed_ns(meter, &trial->reading, to_free) : now_ns;
+    return freed_ns > now_ns ? freed_ns - now_ns : trial->denied;
+}
+
 static void fill_charge(const struct decision *decision, const struct trial *trial,
                         struct limit_charge *ret_charge)
 {
@@ -260,10 +275,6 @@ static void fill_charge(const struct decision *decision, const struct trial *tri
     }
     const struct meter *meter = trial->meter;
     uint64_t used = trial->reading.used, most = trial->most;
-    // Until one more such request fits; where one does already, until the remaining grows.
-    uint64_t to_free = used + trial->cost > most ? used + trial->cost - most : 1;
-    uint64_t freed_ns = trial->denied || used > 0 ? meter_freed_ns(meter, &trial->reading, to_free)
-                                                  : decision->now_ns;
     // Field by field: for an initializer of this size compilers take an instruction that costs more
     // than the rest of the verdict.
     ret_charge->ask = LIMIT_ASK_NOTHING;
@@ -275,8 +286,7 @@ static void fill_charge(const struct decision *decision, const struct trial *tri
     ret_charge->denied = trial->denied;
     ret_charge->limit = most;
     ret_charge->remaining = most > used ? most - used : 0;
-    ret_charge->reset_ns =
-        freed_ns > decision->now_ns ? freed_ns - decision->now_ns : trial->denied;
+    ret_charge->reset_ns = reset_of(decision, trial);
     ret_charge->identity = meter->identity;
     ret_charge->hash = trial->hash;
     if (trial->charged) {

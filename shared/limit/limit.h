@@ -67,11 +67,14 @@ int limit_publish(struct limit_view *view, const struct limit_policy_set *set,
                   enum limit_publish_rule rule);
 uint64_t limit_generation(const struct limit_view *view); // 0: none published
 
+#define LIMIT_NEVER UINT64_MAX // of a wait: none is known to help (limit 0, cost above the limit)
+
 struct limit_charge {
     uint16_t policy;           // index in the view's set
     bool shadow, denied;       // denied: this policy would refuse
     uint64_t limit, remaining; // gcra: the burst and what remains of it, as redis-cell says it
-    uint64_t reset_ns; // until one more such request fits; if one does: until the remaining grows
+    // Until one more such request fits, or LIMIT_NEVER; if one does: until the remaining grows.
+    uint64_t reset_ns;
     // Where it was charged, for what may follow; cost 0: not charged.
     uint32_t cell, bucket, cost;
     uint64_t tag, owner, hash;
@@ -90,7 +93,7 @@ struct limit_verdict {
     bool contended;          // refused because 8 tries met other processes' changes, not the limit
     uint16_t n;              // charges, in policy order
     uint16_t denied_by;      // index into charges of the enforcing policy with the longest wait
-    uint64_t retry_after_ns; // 0 when admitted
+    uint64_t retry_after_ns; // 0 when admitted; may be LIMIT_NEVER
     uint64_t generation;
     uint32_t overflow_cells_used; // newcomers that share an overflow cell
     uint32_t new_keys;            // that got a cell of the table with this decision
@@ -98,8 +101,9 @@ struct limit_verdict {
 };
 // Decides and charges. Refreshes the private copy when a newer generation is published. Without any
 // policy everything is admitted (n 0). retry_after_ns is true: who waits that long is admitted if
-// nothing else arrives for the key; when no wait would help (limit 0, cost above the limit) it is
-// about a window. Cost 0 tells what a request of cost 1 would get.
+// nothing else arrives for the key. Where only the end of the key's own limit helps (limit.set, one
+// of 0), it is that; where nothing is known to help, LIMIT_NEVER. Cost 0 tells what a request of
+// cost 1 would get.
 void limit_decide(struct limit_view *view, const struct limit_facts *facts,
                   struct limit_verdict *ret_verdict);
 // Decides `n` requests one after the other, as so many limit_decide would, while the memory of the

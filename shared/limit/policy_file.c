@@ -1,9 +1,11 @@
 // The policies of the configuration file. What a policy may say was checked when it was read
 // (config/model_check_limits.c); here is what depends on all of them together, and the translation.
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "limit/gcra.h"
 #include "limit/limit_key.h"
 #include "limit/match.h"
 #include "limit/policy.h"
@@ -201,6 +203,21 @@ static const char *missing_for(const struct limits_params *params, const struct 
     return NULL;
 }
 
+static void add_too_far(const struct config_policy *from, const struct limit_policy *policy,
+                        struct problems *problems)
+{
+    if (policy->algorithm == LIMIT_GCRA && from->burst != CONFIG_UNSET)
+        problems_add(problems,
+                     "%s: limits.policies: '%s': burst: '%" PRIu64
+                     "' would take more than 73 years "
+                     "to drain at this limit, allowed 1 to %" PRIu64,
+                     from->place, from->name, (uint64_t)from->burst,
+                     gcra_burst_max(policy->limit, policy->window_ns));
+    else
+        problems_add(problems, "%s: limits.policies: '%s' counts further than its algorithm can",
+                     from->place, from->name);
+}
+
 static int add_policy(const struct limits_params *params, const struct config_policy *from,
                       struct problems *problems, struct limit_policy_set *set)
 {
@@ -228,8 +245,7 @@ static int add_policy(const struct limits_params *params, const struct config_po
     put_key(from->key, policy);
     put_counting(from, policy);
     if (!policy_finish(policy)) {
-        problems_add(problems, "%s: limits.policies: '%s' counts further than its algorithm can",
-                     from->place, from->name);
+        add_too_far(from, policy, problems);
         return -EINVAL;
     }
     return put_overrides(from, problems, set);

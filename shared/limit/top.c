@@ -93,6 +93,20 @@ static void make_plain(char *name)
     }
 }
 
+// Values of headers may be secrets, and are too many kinds of thing to tell.
+static void put_headers(char name[TOP_NAME_MAX], size_t at, const struct limit_policy *policy)
+{
+    static const char hidden[] = "=(not shown)";
+    char text[LIMIT_HEADER_MAX + sizeof(hidden)];
+    for (uint32_t i = 0; i < LIMIT_KEY_HEADERS_MAX; i++) {
+        if (policy->key_headers[i][0] != '\0') {
+            int len = snprintf(text, sizeof(text), "%.*s%s", LIMIT_HEADER_MAX,
+                               policy->key_headers[i], hidden);
+            at = put(name, at, "header", text, (size_t)len);
+        }
+    }
+}
+
 void top_key_name(const struct limit_view *view, const struct limit_policy *policy,
                   const struct limit_facts *facts, char ret_name[TOP_NAME_MAX])
 {
@@ -114,7 +128,7 @@ void top_key_name(const struct limit_view *view, const struct limit_policy *poli
         at = put(ret_name, at, "route", route, strlen(route));
     }
     if (parts & LIMIT_KEY_HEADERS) {
-        (void)put(ret_name, at, "headers", "*", 1); // their values are anybody's guess
+        put_headers(ret_name, at, policy);
     }
     make_plain(ret_name);
 }

@@ -175,7 +175,8 @@ const char *limit_tier_name(const struct limit_view *view, uint32_t tier)
     return tier < view->book.n_tiers ? view->book.tiers[tier] : NULL;
 }
 
-bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit)
+static const struct policy_override *find_override(const struct limit_view *view, uint32_t policy,
+                                                   uint64_t hash)
 {
     const struct policy_override *overrides = view->book.overrides;
     uint32_t low = 0, high = view->book.n_overrides;
@@ -187,13 +188,45 @@ bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash
             high = middle;
         }
     }
-    if (low < view->book.n_overrides &&
-        policy_override_compare(&overrides[low], policy, hash) == 0) {
-        const struct policy_override *own = &overrides[low];
+    bool found =
+        low < view->book.n_overrides && policy_override_compare(&overrides[low], policy, hash) == 0;
+    return found ? &overrides[low] : NULL;
+}
+
+bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit)
+{
+    const struct policy_override *own = find_override(view, policy, hash);
+    if (own) {
         bool has_ended = own->until_ns != 0 && own->until_ns <= view_now_ns(view);
         *limit = has_ended ? own->limit_after : own->limit;
     }
     return *limit != UINT64_MAX;
+}
+
+// What was counted before may still fill the limit that comes then.
+uint64_t view_never_fits_ns(const struct limit_view *view, uint32_t policy, uint64_t hash,
+                            uint64_t cost, struct cell_head *cell, uint64_t now_ns)
+{
+    const struct policy_override *own = find_override(view, policy, hash);
+    if (!own || own->until_ns <= now_ns) {
+        return LIMIT_NEVER;
+    }
+    uint64_t end_ns = own->until_ns;
+    if (own->limit_after == UINT64_MAX) {
+        return end_ns - now_ns;
+    }
+    struct meter after = view->meters[policy];
+    struct cell_reading reading;
+    meter_set_limit(&after, own->limit_after);
+    meter_set_clock(&after, now_ns);
+    if (cost > after.most) {
+        return LIMIT_NEVER;
+    }
+    if (cell && meter_look(&after, cell, &reading) == 0 && reading.used + cost > after.most) {
+        uint64_t freed_ns = meter_freed_ns(&after, &reading, reading.used + cost - after.most);
+        end_ns = freed_ns > end_ns ? freed_ns : end_ns;
+    }
+    return end_ns - now_ns;
 }
 
 bool limit_looks_at_regions(const struct limit_view *view)

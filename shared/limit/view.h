@@ -45,6 +45,10 @@ static inline uint64_t view_now_ns(const struct limit_view *view)
 }
 // Puts the key's own limit into `limit`, if it has one that has not ended. False: it is unlimited.
 bool view_override(const struct limit_view *view, uint32_t policy, uint64_t hash, uint64_t *limit);
+// How long the key's limit, which is below `cost`, stays so: until an own limit that ends makes
+// room for it. LIMIT_NEVER: nothing is known to.
+uint64_t view_never_fits_ns(const struct limit_view *view, uint32_t policy, uint64_t hash,
+                            uint64_t cost, struct cell_head *cell, uint64_t now_ns);
 // Takes back what was charged to a cell, as far as it still stands.
 void view_take_back(const struct limit_view *view, const struct meter *meter,
                     struct cell_head *cell, uint64_t cost, const struct meter_charge *charge);

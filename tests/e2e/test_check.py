@@ -47,7 +47,11 @@ def test_admitted_and_denied_carry_the_fields(start):
 def test_the_asker_chooses_the_status_of_a_refusal(start, deny):
     suite = start(TIER_FREE_MAX=0)
     denied = ask(suite, f"?deny={deny}")
-    assert denied.status == deny and denied.header("Retry-After") and denied.header("RateLimit")
+    assert denied.status == deny and denied.header("RateLimit")
+    assert denied.json()["title"] == {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}[deny]
+    assert denied.header("Retry-After") is None and "retry-after" not in denied.json(), "no wait helps"
+    bad = ask(suite, "?cost=1&cost=2")
+    assert bad.status == 400 and "'cost' stands there twice" in bad.json()["detail"]
 
 
 def test_checks_and_requests_share_one_allowance(start):

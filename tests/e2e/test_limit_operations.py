@@ -6,6 +6,7 @@ import re
 import select
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -152,6 +153,7 @@ def test_a_key_of_several_parts_has_a_limit_of_its_own(start, tmp_path, upstream
     valvectl(suite, "limit", "set", *key, "--limit", "7", "--for", "1h", "--reason", "x")
     assert spend_at("/a") == 7
     assert "used 7 of 7" in valvectl(suite, "limit", "show", *key)
+    assert "client:192.0.2.7 route:a header:x-team=(not shown)" in valvectl(suite, "limit", "top")
     assert "used 2 of 2" in valvectl(suite, "limit", "show", "own",
                                      "header:x-team=the blues route:b client:192.0.2.7")
     assert "in 1 policy" in valvectl(suite, "limit", "reset", *key)
@@ -178,6 +180,25 @@ def test_a_limit_of_its_own_ends_by_itself(start):
     assert suite.get("/a", SPENT).status == 429
     suite["limiter"].wait_event("limit.override_ended")
     wait_for(lambda: suite.get("/a", SPENT).status == 200, 5, "the policy's own limit")
+
+
+def test_the_wait_of_a_ban_is_true_or_not_told(start):
+    suite = start(GLOBAL_RATE_MAX=0)
+    banned = suite.get("/a", SPENT)
+    assert banned.status == 429 and banned.json()["policy"] == "global"
+    assert banned.header("Retry-After") is None and "retry-after" not in banned.json()
+    assert ";t=" not in banned.header("RateLimit")
+    assert "used 0 of 0, 0 left, refuses every request" in valvectl(suite, "limit", "show", "global",
+                                                                  "client:192.0.2.7")
+    suite = start()
+    assert "next free" not in valvectl(suite, "limit", "show", "tier-free", "client:192.0.2.7")
+    valvectl(suite, "limit", "set", "tier-free", "client:192.0.2.7", "--limit", "0", "--for", "3s",
+             "--reason", "x")
+    banned = suite.get("/a", SPENT)
+    at, retry = time.monotonic(), int(banned.header("Retry-After"))
+    assert banned.status == 429 and 1 <= retry <= 3 and f";t={retry}" in banned.header("RateLimit")
+    wait_for(lambda: time.monotonic() >= at + retry, 10, "Retry-After")
+    assert suite.get("/a", SPENT).status == 200, "obeyed"
 
 
 @pytest.mark.parametrize("arguments, says", [

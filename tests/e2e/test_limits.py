@@ -275,4 +275,6 @@ def test_statistics_name_policies_and_refusals(start):
     assert by_name["tier-free"]["limit"] == 3 and by_name["tier-free"]["refused"] == 1
     assert by_name["tier-free"]["windowMs"] == 900000
     assert by_name["global"]["refused"] == 0
-    assert stats["table"] == {"cells": None, "live": None, "overflow": 0, "freed": None}, "no limiter"
+    assert stats["table"] == {
+        "cells": None, "live": None, "newKeys": 2, "overflow": 0, "freed": None,
+        "flood": {"active": None, "count": None, "newKeysPerSecond": None}}, "no limiter"

@@ -123,6 +123,56 @@ Test(key_state, a_limit_of_its_own_ends_on_time)
     fixture_fini(&f);
 }
 
+// Whoever waits as long as a ban says is admitted, what was counted before it included.
+Test(key_state, the_wait_of_a_ban_that_ends_is_true)
+{
+    static const enum limit_algorithm algorithms[] = {LIMIT_SLIDING_WINDOW, LIMIT_FIXED_WINDOW,
+                                                      LIMIT_GCRA};
+    static const uint64_t limits[] = {3, 40}; // of a sliding window: a ring, and sub-buckets
+    for (size_t i = 0; i < 2 * sizeof(algorithms) / sizeof(algorithms[0]); i++) {
+        struct limit_policy_set *set = calloc(1, sizeof(*set));
+        struct limit_key spent = key_of("client:1.0.0.0"), fresh = key_of("client:2.0.0.0"),
+                         endless = key_of("client:3.0.0.0");
+        struct fixture f;
+        struct limit_verdict verdict;
+        uint64_t limit = limits[i % 2];
+        cr_assert_not_null(set);
+        fixture_policy(set, "p", limit, WINDOW_NS);
+        struct limit_policy *policy = &set->policies[0];
+        policy->algorithm = algorithms[i / 2];
+        policy->burst = (uint32_t)limit;
+        cr_assert(policy_finish(policy));
+        fixture_init(&f, 4096);
+        struct limit_view *view = fixture_view(&f, 0);
+        cr_assert_eq(limit_publish(view, set, LIMIT_PUBLISH_REPLACE), 0);
+        for (uint64_t n = 0; n < limit; n++)
+            cr_assert(fixture_ask(view, 1, &verdict));
+        uint64_t end_ns = f.now_ns + NS_PER_S;
+        const struct limit_override ban = {.until_ns = end_ns, .limit_after = limit};
+        set->overrides[0] = set->overrides[1] = set->overrides[2] = ban;
+        set->overrides[0].key = spent;
+        set->overrides[1].key = fresh;
+        set->overrides[2].key = endless;
+        set->overrides[2].limit_after = 0;
+        set->n_overrides = 3;
+        cr_assert_eq(limit_publish(view, set, LIMIT_PUBLISH_REPLACE), 0);
+        cr_expect_not(fixture_ask(view, 3, &verdict));
+        cr_expect_eq(verdict.retry_after_ns, LIMIT_NEVER, "%zu: the policy bans it, too", i);
+        cr_expect_not(fixture_ask(view, 2, &verdict));
+        cr_expect_eq(verdict.retry_after_ns, NS_PER_S, "%zu: until its end", i);
+        cr_expect_not(fixture_ask(view, 1, &verdict));
+        cr_assert_neq(verdict.retry_after_ns, LIMIT_NEVER, "%zu", i);
+        uint64_t retry_at_ns = f.now_ns + verdict.retry_after_ns;
+        f.now_ns = end_ns;
+        cr_expect(fixture_ask(view, 2, &verdict), "%zu", i);
+        f.now_ns = retry_at_ns;
+        cr_expect(fixture_ask(view, 1, &verdict), "%zu: obeyed", i);
+        free(view);
+        free(set);
+        fixture_fini(&f);
+    }
+}
+
 Test(key_state, a_limit_of_its_own_holds_in_every_algorithm)
 {
     static const enum limit_algorithm algorithms[] = {LIMIT_SLIDING_WINDOW, LIMIT_FIXED_WINDOW,

@@ -227,8 +227,8 @@ Test(limit, zero_is_a_ban)
     struct limit_verdict verdict;
     limit_decide(view, &facts, &verdict);
     cr_assert_not(verdict.admitted);
-    cr_assert_geq(verdict.retry_after_ns, 900 * NS_PER_S);
-    cr_assert_leq(verdict.retry_after_ns, 1000 * NS_PER_S);
+    cr_assert_eq(verdict.retry_after_ns, LIMIT_NEVER, "no wait helps, so none is told");
+    cr_assert_str_eq(policy_name(view, &verdict), "tier-free");
     finish(&f, view);
 }
 
@@ -257,6 +257,8 @@ Test(limit, cost)
     facts.cost = 11;
     limit_decide(view, &facts, &verdict);
     cr_assert_not(verdict.admitted, "can never fit");
+    cr_assert_eq(verdict.retry_after_ns, LIMIT_NEVER);
+    cr_assert_neq(verdict.charges[1].reset_ns, LIMIT_NEVER, "there it would");
     facts.cost = UINT32_MAX;
     limit_decide(view, &facts, &verdict);
     cr_assert_not(verdict.admitted);

@@ -558,6 +558,20 @@ Test(policy_file, what_is_replaced_is_there)
     cr_expect_eq(compile(global, NULL), 0);
 }
 
+Test(policy_file, a_burst_that_takes_too_long_is_named_with_its_bound)
+{
+    refused(
+        "\"policies\": [{\"name\": \"slow\", \"algorithm\": \"gcra\", \"limit\": 1, "
+        "\"window_ms\": 86400000, \"burst\": 30000}]",
+        NULL,
+        "'slow': burst: '30000' would take more than 73 years to drain at this limit, allowed 1 "
+        "to 26687");
+    cr_expect_eq(compile("\"policies\": [{\"name\": \"slow\", \"algorithm\": \"gcra\", \"limit\": "
+                         "1, \"window_ms\": 86400000, \"burst\": 26687}]",
+                         NULL),
+                 0);
+}
+
 #define OVERRIDES(a, b)                                                                            \
     "\"policies\": [" P("own", 1,                                                                  \
                         ", \"key\": [\"client-address\"], \"overrides\": ["                        \

@@ -75,10 +75,14 @@ Test(check_ask, options_and_their_bounds)
         {"peek=false&cost=3", "", 3, 429},
         {"cost=3&peek=1", "", 0, 429},
         {"peek=2", "check_peek", 0, 0},
-        {"deny=401&&deny=403&", "", 1, 403},
+        {"deny=403&&cost=2&", "", 2, 403},
         {"deny=402", "check_deny", 0, 0},
         {"deny=404", "check_deny", 0, 0},
         {"=1", "check_parameter", 0, 0},
+        {"peek=1&cost=3", "", 0, 429}, // a peek, in whatever order
+        {"cost=1&cost=2", "check_parameter", 0, 0},
+        {"peek&deny=401&peek", "check_parameter", 0, 0},
+        {"deny=401&deny=401", "check_parameter", 0, 0},
         {"costs=1", "check_parameter", 0, 0},
         {"cost=00000000000000000001", "check_parameter", 0, 0},
     };

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "limit/limit.h"
 #include "ratelimit_fields.h"
 
 static const struct ratelimit_item two[] = {
@@ -145,6 +146,25 @@ Test(ratelimit_fields, names_are_escaped_as_structured_field_strings)
 Test(ratelimit_fields, no_policy_no_field)
 {
     expect(NULL, 0, RATELIMIT_IETF | RATELIMIT_LEGACY, "");
+}
+
+Test(ratelimit_fields, a_wait_that_would_not_help_is_not_told)
+{
+    struct ratelimit_item items[] = {two[0], two[1]};
+    items[0].violated = items[1].violated = true;
+    items[0].reset_ns = LIMIT_NEVER;
+    expect(items, 2, RATELIMIT_IETF,
+           "RateLimit-Policy: \"permin\";q=50;w=60, \"perhr\";q=1000;w=3600\n"
+           "RateLimit: \"permin\";r=0, \"perhr\";r=0;t=1980\n");
+    expect(items, 2, RATELIMIT_DRAFT_7,
+           "RateLimit-Policy: 50;w=60, 1000;w=3600\nRateLimit: limit=50, remaining=0\n");
+    expect(items, 2, RATELIMIT_LEGACY, "X-RateLimit-Limit: 50\nX-RateLimit-Remaining: 0\n");
+    struct strbuf out = STRBUF_INIT;
+    ratelimit_problem_members(items, 2, LIMIT_NEVER, &out);
+    cr_expect_str_eq(strbuf_text(&out),
+                     "\"violated-policies\":[\"permin\",\"perhr\"],\"policy\":\"permin\","
+                     "\"limit\":50,\"window\":60");
+    strbuf_fini(&out);
 }
 
 Test(ratelimit_fields, styles)

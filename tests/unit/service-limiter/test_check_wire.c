@@ -104,6 +104,10 @@ Test(check_wire, a_batch_is_read_as_a_whole_or_not_at_all)
     cr_expect_eq(check_wire_read_batch(two, sizeof(two) - 1, read, 1, &n), -E2BIG);
     cr_expect_eq(check_wire_read_batch(torn, sizeof(torn) - 1, read, 2, &n), -EPROTO);
     cr_expect_eq(n, 2, "a failure changes nothing");
+    cr_assert(check_wire_find_bad(torn, sizeof(torn) - 1, &n));
+    cr_expect_eq(n, 1);
+    cr_expect_not(check_wire_find_bad(two, sizeof(two) - 1, &n));
+    cr_expect_not(check_wire_find_bad("\x0a", 1, &n), "the batch itself is torn");
     cr_assert_eq(check_wire_read_batch("", 0, read, 2, &n), 0);
     cr_expect_eq(n, 0);
     cr_assert(check_wire_find_of_batch(two, sizeof(two) - 1, 1, &one));
