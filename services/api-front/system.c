@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "counters.h"
+#include "history/history_query.h"
 #include "request.h"
 #include "service/suite_metrics.h"
 
@@ -17,7 +18,7 @@ struct endpoint {
     answer_fn *answer;
     bool enabled;
 };
-#define ENDPOINTS 8
+#define ENDPOINTS 9
 
 json_t *system_rounded(double value)
 {
@@ -142,6 +143,31 @@ static enum step answer_metrics(struct request *request)
     return step;
 }
 
+static enum step answer_history(struct request *request)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct history_query query;
+    char problem[HISTORY_PROBLEM_MAX] = "The history cannot be read at the moment.";
+    char *copy = strdup(request->query);
+    int error = copy != NULL ? history_query_read(copy, &query, problem) : -ENOMEM;
+    if (error == 0)
+        error = history_answer(history_of(request->valves->service->segment), &query,
+                               clock_wall_ns() / NS_PER_S, &text, problem);
+    enum step step = STEP_ANSWERED;
+    if (error == 0) {
+        (void)request_add_answer_header(request, "Cache-Control", "no-store");
+        step = answer_text(request, 200, "application/json", strbuf_text(&text), text.len);
+    } else if (error == -EINVAL) {
+        step = answer_problem(request, 400, "bad_parameter", "Bad Request", problem, NULL, NULL);
+    } else {
+        step = answer_problem(request, 503, "history_unreadable", "Service Unavailable", problem,
+                              NULL, NULL);
+    }
+    free(copy);
+    strbuf_fini(&text);
+    return step;
+}
+
 static const struct endpoint *find_endpoint(const struct request *request,
                                             struct endpoint endpoints[ENDPOINTS])
 {
@@ -150,6 +176,7 @@ static const struct endpoint *find_endpoint(const struct request *request,
     const struct endpoint rows[ENDPOINTS] = {
         {monitoring->health_path, answer_health, monitoring->health_enabled},
         {monitoring->metrics_path, answer_metrics, monitoring->metrics_enabled},
+        {monitoring->history_path, answer_history, monitoring->history_enabled},
         {front->autoscaling_path, answer_autoscaling, true},
         {front->advice_path, answer_advice, true},
         {front->limit_stats_path, answer_limits, true},
@@ -212,7 +239,7 @@ enum step system_answer(struct request *request)
     if (!endpoint->enabled)
         return answer_problem(request, 404, "endpoint_disabled", "Not Found",
                               "This endpoint is switched off (METRICS_ENABLED, "
-                              "HEALTH_CHECK_ENABLED).",
+                              "HEALTH_CHECK_ENABLED, HISTORY_ENABLED).",
                               NULL, NULL);
     if ((request->method_bit & (HTTP_GET | HTTP_HEAD)) == 0) {
         (void)request_add_answer_header(request, "Allow", "GET, HEAD");

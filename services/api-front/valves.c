@@ -139,6 +139,7 @@ static void check_endpoints(void *const *params, const struct config_model *mode
     const struct endpoint_row rows[] = {
         {"HEALTH_CHECK_ENDPOINT", monitoring->health_path},
         {"METRICS_ENDPOINT", monitoring->metrics_path},
+        {"HISTORY_ENDPOINT", monitoring->history_path},
         {"AUTOSCALING_ENDPOINT", front->autoscaling_path},
         {"ADVICE_ENDPOINT", front->advice_path},
         {"RATE_LIMIT_STATS_ENDPOINT", front->limit_stats_path},

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "history/history_query.h"
 #include "net/http_server.h"
 #include "service/suite_metrics.h"
 
@@ -17,6 +18,7 @@ struct listener {
     int last_error; // said once
     char *address;
     char *metrics_path; // NULL: METRICS_ENABLED=false
+    char *history_path; // NULL: HISTORY_ENABLED=false
     uint64_t scrapes;
     struct breaker_view *breakers;
 };
@@ -25,6 +27,25 @@ static void answer_text(struct http_answer *answer, unsigned status, const char 
 {
     answer->status = status;
     strbuf_puts(&answer->body, text);
+}
+
+static void answer_history(const struct listener *listener, const struct http_question *question,
+                           struct http_answer *answer)
+{
+    const struct history_query query = {.name = http_question_argument(question, "name"),
+                                        .from = http_question_argument(question, "from"),
+                                        .to = http_question_argument(question, "to"),
+                                        .step = http_question_argument(question, "step")};
+    char problem[HISTORY_PROBLEM_MAX];
+    int error = history_answer(history_of(listener->service->segment), &query,
+                               clock_wall_ns() / NS_PER_S, &answer->body, problem);
+    if (error == 0) {
+        answer->content_type = "application/json";
+        return;
+    }
+    strbuf_clear(&answer->body);
+    answer_text(answer, error == -EINVAL ? 400 : 503, error == -EINVAL ? problem : "out of memory");
+    strbuf_puts(&answer->body, "\n");
 }
 
 static void on_question(void *arg, const struct http_question *question, struct http_answer *answer)
@@ -40,13 +61,15 @@ static void on_question(void *arg, const struct http_question *question, struct 
             answer->content_type = "text/plain; charset=utf-8";
             answer_text(answer, 503, "out of memory\n");
         }
+    } else if (listener->history_path && strcmp(question->path, listener->history_path) == 0) {
+        answer_history(listener, question, answer);
     } else if (strcmp(question->path, "/livez") == 0) {
         answer_text(answer, 200, "alive\n");
     } else if (strcmp(question->path, "/readyz") == 0) {
         bool draining = listener->service->draining;
         answer_text(answer, draining ? 503 : 200, draining ? "draining\n" : "ready\n");
     } else {
-        answer_text(answer, 404, "there are /livez, /readyz and the metrics\n");
+        answer_text(answer, 404, "there are /livez, /readyz, the metrics and the history\n");
     }
 }
 
@@ -84,8 +107,11 @@ int listener_open(struct service *service, const char *address,
     listener->address = strdup(address);
     if (monitoring->metrics_enabled)
         listener->metrics_path = strdup(monitoring->metrics_path);
+    if (monitoring->history_enabled)
+        listener->history_path = strdup(monitoring->history_path);
     int error = -ENOMEM;
-    if (listener->address && (listener->metrics_path || !monitoring->metrics_enabled))
+    if (listener->address && (listener->metrics_path || !monitoring->metrics_enabled) &&
+        (listener->history_path || !monitoring->history_enabled))
         error = open_server(listener);
     if (error == -EINVAL || error == -ENOMEM) {
         log_error("agent.listen_failed", "the agent's own listener cannot be made",
@@ -109,6 +135,7 @@ void listener_close(struct listener **listener)
         return;
     http_server_close(&(*listener)->server);
     free((*listener)->metrics_path);
+    free((*listener)->history_path);
     free((*listener)->address);
     free(*listener);
     *listener = NULL;

@@ -8,6 +8,8 @@
 #include "agent_params.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "feed.h"
+#include "history/history.h"
 #include "host.h"
 #include "listener.h"
 #include "rates.h"
@@ -38,6 +40,9 @@ struct metrics_agent {
     struct remote remote;
     struct breaker_view *breakers;
     struct rates rates;
+    struct feed *feed;
+    struct history *history; // NULL: none, or HISTORY_ENABLED=false
+    bool left_out;           // logged once until all have places again
     struct host_paths paths;
     enum host_scope scope;
     struct host_cpu cpu_before;
@@ -108,10 +113,11 @@ static void sample_host(struct metrics_agent *agent, struct sample *sample)
     note_figure(agent, FIGURE_MEMORY, error, sample->known[FIGURE_MEMORY]);
 }
 
-static void sample_suite(struct metrics_agent *agent, uint64_t now_ns, struct sample *sample)
+static void sample_suite(struct metrics_agent *agent, const struct metric_reading *reading,
+                         uint64_t now_ns, struct sample *sample)
 {
     struct breaker_status status;
-    totals_read(agent->service->segment, &sample->totals);
+    totals_read(agent->service->segment, reading, &sample->totals);
     struct rates_sample totals = {now_ns, sample->totals.requests, sample->totals.durations_ns};
     rates_add(&agent->rates, &totals);
     rates_read(&agent->rates, agent->params->rate_window_s * NS_PER_S, &sample->rates);
@@ -176,13 +182,57 @@ static void publish_snapshot(struct metrics_agent *agent, uint64_t now_ns,
     bus_publish(agent->service->bus, "metrics.snapshot", &snapshot.base); // the bus counts a drop
 }
 
+// The second that has just ended.
+static void write_history(struct metrics_agent *agent, const struct metric_reading *reading,
+                          uint64_t now_ns, uint64_t now_s, const struct sample *sample)
+{
+    float values[HISTORY_PLACES];
+    const bool *known = sample->known;
+    const struct feed_given given = {.cpu_percent = known[FIGURE_CPU] ? sample->cpu_percent : NAN,
+                                     .memory_percent =
+                                         known[FIGURE_MEMORY] ? sample->memory_percent : NAN,
+                                     .resident_bytes = sample->totals.resident_bytes,
+                                     .connections = sample->totals.active_connections,
+                                     .instances = sample->totals.fronts,
+                                     .counts = agent->monitoring->collection};
+    if (!agent->history)
+        return;
+    uint32_t left_out = feed_read(agent->feed, agent->service->segment, reading, agent->breakers,
+                                  &given, now_ns, now_s, agent->history, values);
+    history_write(agent->history, now_s - 1, values);
+    metric_gauge(agent->service->metrics, agent->ids[METRIC_INDEX_history_left_out], left_out);
+    if (left_out > 0 && !agent->left_out)
+        log_warn("agent.history_full", "the history has no place for some series",
+                 LUINT("left_out", left_out));
+    agent->left_out = left_out > 0;
+}
+
+static void on_second(uv_timer_t *timer);
+
+// At the beginning of each second by the wall clock: a repeating timer would drift through the
+// seconds and now and then miss one.
+static void wait_for_second(struct metrics_agent *agent)
+{
+    uint64_t into_ms = clock_wall_ns() % NS_PER_S / NS_PER_MS;
+    uv_update_time(agent->service->loop);
+    uv_timer_start(&agent->timer, on_second, 1000 - into_ms, 0);
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct metrics_agent *agent = timer->data;
     struct sample sample = {0};
+    struct metric_reading *reading;
     uint64_t now_ns = clock_mono_ns();
+    // libuv's milliseconds may end one too early.
+    uint64_t now_s = (clock_wall_ns() + 10 * NS_PER_MS) / NS_PER_S;
+    wait_for_second(agent);
+    if (metric_reading_create(agent->service->segment, &reading) < 0)
+        return; // no memory: a gap of a second
     sample_host(agent, &sample);
-    sample_suite(agent, now_ns, &sample);
+    sample_suite(agent, reading, now_ns, &sample);
+    write_history(agent, reading, now_ns, now_s, &sample);
+    metric_reading_destroy(&reading);
     write_gauges(agent, &sample);
     publish_snapshot(agent, now_ns, &sample);
     listener_retry(agent->listener);
@@ -212,6 +262,25 @@ static void agent_take_params(struct metrics_agent *agent)
     agent->params = agent->service->params[1];
 }
 
+static int open_history(struct metrics_agent *agent)
+{
+    int error = feed_create(&agent->feed);
+    if (error < 0 || !agent->monitoring->history_enabled)
+        return error;
+    agent->history = history_of(agent->service->segment);
+    if (agent->history && !history_mend(agent->history))
+        log_warn("agent.history_damaged",
+                 "the history in the segment was damaged and has begun anew");
+    return 0;
+}
+
+static void agent_free(struct metrics_agent *agent)
+{
+    breaker_detach(&agent->breakers);
+    feed_destroy(&agent->feed);
+    free(agent);
+}
+
 static int agent_setup(struct service *service, void **ret_state)
 {
     struct metrics_agent *agent = calloc(1, sizeof(*agent));
@@ -225,18 +294,19 @@ static int agent_setup(struct service *service, void **ret_state)
     int error =
         host_scope_resolve(&agent->paths, (enum host_scope)agent->params->scope, &agent->scope);
     if (error == 0)
+        error = open_history(agent);
+    if (error == 0)
         error = breaker_attach(service->segment, NULL, &agent->breakers);
     if (error == 0)
         error = listener_open(service, agent->params->listen, agent->monitoring, agent->breakers,
                               &agent->listener);
     if (error < 0) {
-        breaker_detach(&agent->breakers);
-        free(agent);
+        agent_free(agent);
         return error;
     }
     uv_timer_init(service->loop, &agent->timer);
     agent->timer.data = agent;
-    uv_timer_start(&agent->timer, on_second, 0, 1000);
+    uv_timer_start(&agent->timer, on_second, 0, 0);
     *ret_state = agent;
     return 0;
 }
@@ -250,7 +320,7 @@ static int agent_reload(struct service *service, void *state)
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    agent_free(handle->data);
 }
 
 static void agent_teardown(struct service *service, void *state)
@@ -258,7 +328,6 @@ static void agent_teardown(struct service *service, void *state)
     struct metrics_agent *agent = state;
     (void)service;
     listener_close(&agent->listener);
-    breaker_detach(&agent->breakers);
     uv_close((uv_handle_t *)&agent->timer, on_timer_closed);
 }
 

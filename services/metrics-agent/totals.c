@@ -43,11 +43,12 @@ static void count_process(struct totals *totals, const char *name)
     totals->advisors += strcmp(name, "scaler-advisor") == 0;
 }
 
-void totals_read(const struct segment *segment, struct totals *ret_totals)
+void totals_read(const struct segment *segment, const struct metric_reading *reading,
+                 struct totals *ret_totals)
 {
     struct slot_info slot;
     *ret_totals = (struct totals){0};
-    metric_walk(segment, add_series, ret_totals);
+    metric_reading_walk(reading, add_series, ret_totals);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         if (slot_read(segment, i, &slot) && slot.alive)
             count_process(ret_totals, slot.name);

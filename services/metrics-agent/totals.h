@@ -16,6 +16,7 @@ struct totals {
     uint32_t fronts, limiters, breakers, agents, advisors; // live
 };
 
-void totals_read(const struct segment *segment, struct totals *ret_totals);
+void totals_read(const struct segment *segment, const struct metric_reading *reading,
+                 struct totals *ret_totals);
 
 #endif

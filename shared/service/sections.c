@@ -1,5 +1,6 @@
 #include "base/assert.h"
 #include "breaker/probed.h"
+#include "history/history.h"
 #include "limit/lease.h"
 #include "limit/operator.h"
 #include "limit/top.h"
@@ -24,6 +25,7 @@ size_t service_segment_sections(const struct suite_params *suite,
         advice_section_spec(),
         finding_section_spec(),
         lanes_section_spec(),
+        history_section_spec(),
     };
     size_t n = sizeof(specs) / sizeof(specs[0]);
 

@@ -14,12 +14,13 @@ BELOW = {
     "config": {"base"},
     "shm": {"base"},
     "metric": {"shm", "base"},
+    "history": {"shm", "base"},
     "limit": {"shm", "config", "base"},
     "breaker": {"shm", "config", "base"},
     "advice": {"shm", "config", "base"},
     "libvalvechain": {"breaker", "metric", "shm", "base"},  # what applications link
     "net": {"config", "shm", "base"},  # shm for the ABI number in socket names
-    "service": {"net", "advice", "limit", "breaker", "metric", "config", "shm", "base"},
+    "service": {"net", "advice", "limit", "breaker", "history", "metric", "config", "shm", "base"},
 }
 WORDS_OF_THE_TREE = set(BELOW)
 
