@@ -15,9 +15,9 @@
 #include "limits.h"
 #include "listener.h"
 #include "net/smtp_send.h"
+#include "net/upstream_pem.h"
 #include "upstream_health.h"
 #include "upstream_pool.h"
-#include "upstream_tls.h"
 #include "valves.h"
 
 #define OWN_DESCRIPTORS 64 // sockets, timers, the segment, resolver, certificates, a reload
@@ -157,7 +157,7 @@ int front_check(void *const *params, const struct config_model *model, struct pr
                      (unsigned long long)front->port);
         r = -EINVAL;
     }
-    int upstreams = upstream_tls_check(model, problems);
+    int upstreams = upstream_pem_check(model, problems);
     int passwords = smtp_passwords_check(model, problems);
     int decisions = valves_check(params, model, problems);
     return r < 0 ? r : upstreams < 0 ? upstreams : passwords < 0 ? passwords : decisions;

@@ -29,7 +29,6 @@ struct valves;   // valves.h: the decisions half's state of the process
 struct client;   // client.h: one accepted connection
 struct exchange; // exchange.h: the call to the upstream
 struct handover; // handover.h: the fallback `queue`
-struct mail;     // mail.h: a submission under way
 struct operations_ask;
 struct permits_ask;
 struct answer_tap;
@@ -119,13 +118,13 @@ struct request {
     struct breaker_permit permit;
     uint64_t call_timeout_ns; // connecting and first byte, by the breaker
     struct exchange *exchange;
-    struct handover *handover; // NULL: none is under way, as the next
-    struct mail *mail;
+    struct handover *handover;             // NULL: none is under way, as the next
+    struct mail *mail;                     // mail.h
     struct operations_ask *operations_ask; // operations.h
     struct permits_ask *permits_ask;       // permits.h
     struct answer_tap *tap;                // answer_tap.h
     struct stored_answer *stored;          // last_good.h: the answer lies in it
-    bool end_unknown; // it may have taken effect, and is sent again with a key only
+    bool end_unknown; // it may have taken effect: without a key it is not sent again
     bool body_passed; // some of the body that is not in `body` was given to the exchange
 
     // The answer.

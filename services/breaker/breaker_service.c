@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "events.h"
 #include "net/smtp_send.h"
+#include "net/upstream_pem.h"
 #include "outbox.h"
 #include "probes.h"
 #include "watch.h"
@@ -108,7 +109,8 @@ static int check(void *const *params, const struct config_model *model, struct p
     free(set);
     int probes_rc = probes_check(model, problems);
     int passwords_rc = smtp_passwords_check(model, problems);
-    return rc < 0 ? rc : probes_rc < 0 ? probes_rc : passwords_rc;
+    int pem_rc = upstream_pem_check(model, problems);
+    return rc < 0 ? rc : probes_rc < 0 ? probes_rc : passwords_rc < 0 ? passwords_rc : pem_rc;
 }
 
 static void register_events(const struct breaker_service *self)

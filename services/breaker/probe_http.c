@@ -79,6 +79,10 @@ static int set_place(struct probe_http *http, const struct probe_place *place,
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     if (ask->ca_file != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, ask->ca_file);
+    if (ask->certificate != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, ask->certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, ask->key);
+    }
     return renamed && http->connect_to == NULL ? -ENOMEM : 0;
 }
 

@@ -11,6 +11,7 @@ struct probe_http_ask {
     bool tls;
     const char *path;
     const char *host_header, *ca_file; // may be NULL, as the next
+    const char *certificate, *key;     // of ours, both or none
     const char *server_name;           // TLS: asked for and looked for in the certificate
     unsigned status_min, status_max;
     uint64_t timeout_ms;

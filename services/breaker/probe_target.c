@@ -29,6 +29,8 @@ static void target_free(struct probe_target *target)
     free(target->ca_file);
     free(target->server_name);
     free(target->password);
+    free(target->certificate);
+    free(target->key);
     free(target);
 }
 
@@ -60,7 +62,8 @@ int probe_target_create(uv_loop_t *loop, struct curl_loop *curl,
         !copy(probe->path, &target->path) || !copy(probe->host, &target->host_header) ||
         !copy(probe->ca_file != NULL ? probe->ca_file : upstream->tls.ca_file, &target->ca_file) ||
         !copy(upstream->tls.server_name, &target->server_name) ||
-        !copy(probe->password, &target->password)) {
+        !copy(upstream->tls.certificate, &target->certificate) ||
+        !copy(upstream->tls.key, &target->key) || !copy(probe->password, &target->password)) {
         target_free(target);
         return -ENOMEM;
     }
@@ -157,6 +160,8 @@ static int start_http(struct probe_target *target)
         .host_header = target->host_header,
         .ca_file = target->ca_file,
         .server_name = target->server_name,
+        .certificate = target->certificate,
+        .key = target->key,
         .status_min = rules->status_min,
         .status_max = rules->status_max,
         .timeout_ms = rules->timeout_ms,

@@ -20,6 +20,7 @@ struct probe_target {
     uv_loop_t *loop;
     struct curl_loop *curl;
     char *host, *unix_path, *path, *host_header, *ca_file, *server_name, *password;
+    char *certificate, *key;
     struct probe_place place;  // of these texts
     struct config_probe rules; // numbers only
     struct probe_talk *talk;

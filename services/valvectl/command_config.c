@@ -8,6 +8,7 @@
 #include "config/model.h"
 #include "net/bus.h"         // BUS_KEY_FORM of params.def
 #include "net/http_server.h" // HTTP_ADDRESS_FORM of params.def
+#include "net/upstream_pem.h"
 #include "service_groups.inc"
 #include "valvectl.h"
 
@@ -63,6 +64,8 @@ int command_config_check(struct valvectl *ctl)
         model = config_model_load_parameters(file);
     if (model)
         check_parameters(model, &problems);
+    if (model && problems.n == 0) // else names may be missing, and NULL
+        (void)upstream_pem_check(model, &problems);
     for (size_t i = 0; i < problems.n; i++)
         fprintf(stderr, "%s\n", problems.items[i]);
     bool good = model && problems.n == 0;

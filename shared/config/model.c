@@ -9,6 +9,11 @@
 
 #define FILE_MAX_BYTES (1024 * 1024)
 
+bool config_upstream_is_smtp(const struct config_upstream *upstream)
+{
+    return upstream->n_endpoints > 0 && upstream->endpoints[0].smtp;
+}
+
 const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,
                                                const struct config_route *route, size_t *ret_n)
 {

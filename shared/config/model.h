@@ -69,14 +69,6 @@ struct config_tls {    // how an https upstream is known, and we to it
     char *certificate, *key; // of ours, PEM; NULL: none
 };
 
-struct config_smtp { // how mail is submitted
-    char *from;      // of messages that name no sender; NULL: they must
-    // auto: required with a username, else if-offered
-    enum { STARTTLS_AUTO, STARTTLS_REQUIRED, STARTTLS_IF_OFFERED, STARTTLS_NEVER } starttls;
-    enum { SUBMIT_AUTO, SUBMIT_DIRECT } submit;
-    char *username, *password_file; // both or none
-};
-
 struct config_breaker { // fields that are 0 take CB_*; all ones: the file says 0
     uint64_t timeout_ms, reset_timeout_ms, reset_timeout_max_ms, rolling_timeout_ms;
     uint64_t slow_duration_ms, ramp_ms;
@@ -123,10 +115,7 @@ struct config_route {
 };
 
 // All endpoints of an upstream have one scheme.
-static inline bool config_upstream_is_smtp(const struct config_upstream *upstream)
-{
-    return upstream->n_endpoints > 0 && upstream->endpoints[0].smtp;
-}
+bool config_upstream_is_smtp(const struct config_upstream *upstream);
 
 // The chain that holds for a route.
 const struct config_fallback *config_fallbacks(const struct config_upstream *upstream,

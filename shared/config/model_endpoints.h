@@ -46,4 +46,12 @@ struct config_retry {
     uint32_t backoff_ms, budget_percent, budget_per_s;
 };
 
+struct config_smtp { // how mail is submitted
+    char *from;      // of messages that name no sender; NULL: they must
+    // auto: required with a username, else if-offered
+    enum { STARTTLS_AUTO, STARTTLS_REQUIRED, STARTTLS_IF_OFFERED, STARTTLS_NEVER } starttls;
+    enum { SUBMIT_AUTO, SUBMIT_DIRECT } submit;
+    char *username, *password_file; // both or none
+};
+
 #endif

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from support.certificates import Authority
 from support.ports import reserve_port
 from support.redis import HAVE_REDIS, Redis
 from support.suite import Suite, binary, require_binaries
@@ -173,6 +174,27 @@ def test_smtp():
             greeting[0] = b"554 not today\r\n"
             assert wait_state(suite, url, "unhealthy")["reason"] == "it said: 554 not today"
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_https_shows_the_certificate_of_the_upstream(tmp_path):
+    authority, port = Authority(tmp_path), reserve_port()
+    ours, theirs = authority.issue("gateway"), authority.issue("127.0.0.1")
+    server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", theirs.certificate,
+                               "-key", theirs.key, "-CAfile", str(authority.ca_file), "-Verify", "1",
+                               "-verify_return_error", "-www", "-quiet"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"https://127.0.0.1:{port}"
+    trust = {"ca_file": str(authority.ca_file)}
+    try:
+        for tls, state in (({**trust, "certificate": ours.certificate, "key": ours.key}, "healthy"),
+                           (trust, "unhealthy")):
+            config = model(url, kind="https")
+            config["upstreams"][0]["tls"] = tls
+            with Suite(processes=("breaker", "api-front"), env=QUIET, config=config) as suite:
+                wait_state(suite, url, state)
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_https_against_openssl(tmp_path):

@@ -205,12 +205,17 @@ def test_files_are_read_anew_by_a_reload(authority, tmp_path):
 # ---- configuration ----------------------------------------------------------------------------------
 
 
-def check(tmp_path, upstream):
+def check(tmp_path, upstream, command=("api-front", "--check")):
     path = tmp_path / "valvechain.json"
     path.write_text(json.dumps({"upstreams": [{"name": "app", **upstream}], "routes": [{"path": "/", "upstream": "app"}]}))
-    done = subprocess.run([binary("api-front"), "--check"], env={"CONFIG_FILE": str(path), "PATH": os.environ["PATH"]},
+    done = subprocess.run([binary(command[0]), *command[1:]], env={"CONFIG_FILE": str(path), "PATH": os.environ["PATH"]},
                           capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def checks_of(tmp_path):
+    return (("api-front", "--check"), ("breaker", "--check"),
+            ("valvectl", "config", "check", str(tmp_path / "valvechain.json")))
 
 
 def test_check_looks_at_the_files(authority, tmp_path):
@@ -227,8 +232,14 @@ def test_check_looks_at_the_files(authority, tmp_path):
             ({"ca_file": str(tmp_path / "text")}, "upstream 'app': tls.ca_file"),
             ({"certificate": one.certificate}, "allowed is both or none"),
     ):
-        code, text = check(tmp_path, {"url": url, "tls": tls})
-        assert code != 0 and word in text, text
+        for command in checks_of(tmp_path):
+            code, text = check(tmp_path, {"url": url, "tls": tls}, command)
+            assert code != 0 and word in text, (command, text)
+    probed = {"url": url, "probe": {"kind": "https", "ca_file": str(tmp_path / "text")}}
+    for command in checks_of(tmp_path):
+        assert check(tmp_path, {"url": url, "tls": good}, command)[0] == 0, command
+        code, text = check(tmp_path, probed, command)
+        assert code != 0 and "upstream 'app': probe.ca_file" in text, (command, text)
     for upstream, word in (
             ({"url": "http://a", "tls": good}, "allowed with https://"),
             ({"url": url, "http2": "prior-knowledge"}, "is for plain HTTP"),
