@@ -30,8 +30,9 @@ void action_webhook_sign(const char *secret, uint64_t wall_s, const char *body, 
     crypto_auth_hmacsha256_update(&state, (const unsigned char *)stamp, (unsigned long long)n);
     crypto_auth_hmacsha256_update(&state, (const unsigned char *)body, body_bytes);
     crypto_auth_hmacsha256_final(&state, mac);
-    memcpy(ret_signature, "v1=", 3);
-    sodium_bin2hex(ret_signature + 3, ACTION_SIGNATURE_CHARS - 3, mac, sizeof(mac));
+    char hex[2 * sizeof(mac) + 1];
+    sodium_bin2hex(hex, sizeof(hex), mac, sizeof(mac));
+    snprintf(ret_signature, ACTION_SIGNATURE_CHARS, "v1=%s", hex);
 }
 
 static void webhook_free(struct action_webhook *webhook)

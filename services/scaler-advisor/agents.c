@@ -208,14 +208,6 @@ void agents_tick(struct agents *agents, uint64_t now_ns)
         ask(agents, i);
 }
 
-uint32_t agents_connected(const struct agents *agents)
-{
-    uint32_t n = agents->local ? 1 : 0;
-    for (size_t i = 0; i < agents->n; i++)
-        n += (uint32_t)agents->places[i].n;
-    return n;
-}
-
 static int subscribe(struct agents *agents, const struct advisor_params *params,
                      bus_message_fn *on_message, void *arg)
 {

@@ -16,7 +16,6 @@ struct agents;
 int agents_open(struct service *service, const struct advisor_params *params,
                 bus_message_fn *on_message, void *arg, struct agents **ret_agents);
 void agents_tick(struct agents *agents, uint64_t now_ns); // about once a second
-uint32_t agents_connected(const struct agents *agents);   // addresses knocked at, `local` included
 void agents_close(struct agents **agents); // before the bus; the loop must turn once more
 
 // What the tables cannot check. -EINVAL with the problems.

@@ -67,7 +67,7 @@ static int arguments_allowed(const char *usage)
     int n = 0;
     for (const char *word = usage; *word; word += strspn(word, " ")) {
         size_t len = strcspn(word, " ");
-        if (len > 3 && strncmp(word + len - 3, "...", 3) == 0)
+        if (len > 3 && strncmp(word + len - 3, "...", 3) == 0 && *word != '[')
             return INT_MAX;
         n += strncmp(word, "[--", 3) != 0;
         word += len;
@@ -84,7 +84,10 @@ static bool is_right_use(const struct valvectl *ctl, const struct command *comma
                          : ctl->for_text && !strstr(command->arguments, "--for ")  ? "--for"
                          : ctl->reason && !strstr(command->arguments, "--reason ") ? "--reason"
                          : ctl->since && !strstr(command->arguments, "[--since ")  ? "--since"
-                                                                                   : NULL;
+                         : ctl->url && !strstr(command->arguments, "[--url=")      ? "--url"
+                         : ctl->simulate_option && !strstr(command->arguments, "[--policy=")
+                             ? ctl->simulate_option
+                             : NULL;
     int allowed = arguments_allowed(command->arguments);
     if (option || ctl->argc > allowed)
         fprintf(stderr, "valvectl: %s does not take '%s', allowed: %s %s\n", command->words,
@@ -118,6 +121,44 @@ struct arguments {
     char name_assignment[128];
 };
 
+// --set NAME=VALUE, or --name NAME for the suite's. False: too many of them.
+static bool take_assignment(struct arguments *arguments, bool is_name, const char *value)
+{
+    if (arguments->n_assignments == ASSIGNMENTS_MAX) {
+        fprintf(stderr, "valvectl: at most %d assignments\n", ASSIGNMENTS_MAX);
+        return false;
+    }
+    if (is_name) {
+        snprintf(arguments->name_assignment, sizeof(arguments->name_assignment),
+                 "VALVECHAIN_NAME=%s", value);
+        value = arguments->name_assignment;
+    }
+    arguments->assignments[arguments->n_assignments++] = value;
+    return true;
+}
+
+// The options of simulate. False: too many of them.
+static bool take_simulate_option(struct valvectl *ctl, int option, const char *value)
+{
+    if (option == 'p' && ctl->n_policies == VALVECTL_POLICIES_MAX) {
+        fprintf(stderr, "valvectl: at most %d policies\n", VALVECTL_POLICIES_MAX);
+        return false;
+    }
+    ctl->simulate_option = option == 'p'   ? "--policy"
+                           : option == 'g' ? "--svg"
+                           : option == 'd' ? "--start-delay"
+                           : option == 't' ? "--target"
+                                           : "--instances";
+    if (option == 'p')
+        ctl->policies[ctl->n_policies++] = value;
+    else
+        *(option == 'g'   ? &ctl->svg
+          : option == 'd' ? &ctl->start_delay
+          : option == 't' ? &ctl->target
+                          : &ctl->instances) = value;
+    return true;
+}
+
 // 0: go on; else the exit code plus one.
 static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, int argc, char **argv)
 {
@@ -132,20 +173,19 @@ static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, in
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {"since", required_argument, NULL, 'e'},
+        {"policy", required_argument, NULL, 'p'},
+        {"svg", required_argument, NULL, 'g'},
+        {"start-delay", required_argument, NULL, 'd'},
+        {"target", required_argument, NULL, 't'},
+        {"instances", required_argument, NULL, 'i'},
+        {"url", required_argument, NULL, 'u'},
         {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if ((option == 'n' || option == 's') && arguments->n_assignments == ASSIGNMENTS_MAX) {
-            fprintf(stderr, "valvectl: at most %d assignments\n", ASSIGNMENTS_MAX);
-            return VALVECTL_FINDING + 1;
-        }
-        if (option == 'n') {
-            snprintf(arguments->name_assignment, sizeof(arguments->name_assignment),
-                     "VALVECHAIN_NAME=%s", optarg);
-            arguments->assignments[arguments->n_assignments++] = arguments->name_assignment;
-        } else if (option == 's') {
-            arguments->assignments[arguments->n_assignments++] = optarg;
+        if (option == 'n' || option == 's') {
+            if (!take_assignment(arguments, option == 'n', optarg))
+                return VALVECTL_FINDING + 1;
         } else if (option == 'j') {
             ctl->json = true;
         } else if (option == 'w') {
@@ -158,6 +198,11 @@ static int parse_arguments(struct valvectl *ctl, struct arguments *arguments, in
             ctl->reason = optarg;
         } else if (option == 'e') {
             ctl->since = optarg;
+        } else if (option == 'u') {
+            ctl->url = optarg;
+        } else if (strchr("pgdti", option) != NULL) {
+            if (!take_simulate_option(ctl, option, optarg))
+                return VALVECTL_FINDING + 1;
         } else if (option == 'h') {
             print_usage(stdout);
             return VALVECTL_OK + 1;

@@ -16,11 +16,17 @@
 
 enum valvectl_exit { VALVECTL_OK = 0, VALVECTL_FINDING = 1, VALVECTL_UNREACHABLE = 2 };
 
+#define VALVECTL_POLICIES_MAX 8
+
 struct valvectl {
     struct suite_params suite;
     bool json, watch;
-    const char *limit, *for_text, *reason, *since; // NULL: not given
-    int argc;                                      // what stands behind the command
+    const char *limit, *for_text, *reason, *since;            // NULL: not given
+    const char *svg, *start_delay, *target, *instances, *url; // the same
+    const char *simulate_option; // the last of simulate's options, for who does not take it
+    const char *policies[VALVECTL_POLICIES_MAX];
+    size_t n_policies;
+    int argc; // what stands behind the command
     char **argv;
 };
 
