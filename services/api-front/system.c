@@ -1,6 +1,8 @@
 #include "system.h"
 
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,6 +10,7 @@
 #include "base/clock.h"
 #include "counters.h"
 #include "history/history_query.h"
+#include "page/page.h"
 #include "request.h"
 #include "service/suite_metrics.h"
 
@@ -18,7 +21,7 @@ struct endpoint {
     answer_fn *answer;
     bool enabled;
 };
-#define ENDPOINTS 9
+#define ENDPOINTS 10
 
 json_t *system_rounded(double value)
 {
@@ -168,6 +171,65 @@ static enum step answer_history(struct request *request)
     return step;
 }
 
+// What follows DASHBOARD_ENDPOINT in the path, in `below` when it fits. False: it is not below it.
+static bool page_below(const struct request *request, char *below, size_t cap)
+{
+    const char *path = valves_monitoring_params(request->valves)->dashboard_path;
+    size_t len = strlen(path);
+    if (request->path_len < len || memcmp(request->path, path, len) != 0 ||
+        (request->path_len > len && request->path[len] != '/'))
+        return false;
+    (void)snprintf(below, cap, "%.*s", (int)(request->path_len - len), request->path + len);
+    return true;
+}
+
+static enum step answer_page_file(struct request *request, const struct page_file *file)
+{
+    const struct http_header *known = request_header(request, "if-none-match");
+    for (size_t i = 0; i < PAGE_HEADERS; i++)
+        (void)request_add_answer_header(request, page_headers[i].name, page_headers[i].value);
+    (void)request_add_answer_header(request, "ETag", file->etag);
+    if (known != NULL && page_is_known(file, known->value, known->value_len))
+        return answer_text(request, 304, file->content_type, "", 0);
+    return answer_text(request, 200, file->content_type, (const char *)file->bytes, file->len);
+}
+
+static enum step answer_page_state(struct request *request)
+{
+    const struct service *service = request->valves->service;
+    struct strbuf text = STRBUF_INIT;
+    if (page_state(service->segment, request->valves->breakers, service->suite->name,
+                   clock_mono_ns(), clock_wall_ns(), &text) < 0)
+        strbuf_fini(&text);
+    (void)request_add_answer_header(request, "Cache-Control", "no-store");
+    enum step step = answer_text(request, text.len > 0 ? 200 : 503, "application/json",
+                                 strbuf_text(&text), text.len);
+    strbuf_fini(&text);
+    return step;
+}
+
+static enum step answer_page(struct request *request)
+{
+    char below[64];
+    if (!page_below(request, below, sizeof(below)) || below[0] == '\0') {
+        // Relative, so that it holds behind a proxy that takes a prefix away.
+        const char *path = valves_monitoring_params(request->valves)->dashboard_path;
+        char folder[PATH_MAX];
+        (void)snprintf(folder, sizeof(folder), "%s/", strrchr(path, '/') + 1);
+        (void)request_add_answer_header(request, "Location", folder);
+        return answer_text(request, 308, "text/plain; charset=utf-8", "", 0);
+    }
+    if (strcmp(below, "/state") == 0)
+        return answer_page_state(request);
+    if (strcmp(below, "/history") == 0)
+        return answer_history(request);
+    const struct page_file *file = page_file(below + 1);
+    if (file == NULL)
+        return answer_problem(request, 404, "no_endpoint", "Not Found",
+                              "The page has no such file.", NULL, NULL);
+    return answer_page_file(request, file);
+}
+
 static const struct endpoint *find_endpoint(const struct request *request,
                                             struct endpoint endpoints[ENDPOINTS])
 {
@@ -177,6 +239,7 @@ static const struct endpoint *find_endpoint(const struct request *request,
         {monitoring->health_path, answer_health, monitoring->health_enabled},
         {monitoring->metrics_path, answer_metrics, monitoring->metrics_enabled},
         {monitoring->history_path, answer_history, monitoring->history_enabled},
+        {monitoring->dashboard_path, answer_page, monitoring->dashboard_enabled},
         {front->autoscaling_path, answer_autoscaling, true},
         {front->advice_path, answer_advice, true},
         {front->limit_stats_path, answer_limits, true},
@@ -184,10 +247,12 @@ static const struct endpoint *find_endpoint(const struct request *request,
         {front->live_path, answer_live, true},
         {front->ready_path, answer_ready, true},
     };
+    char below[2];
     memcpy(endpoints, rows, sizeof(rows));
     for (size_t i = 0; i < ENDPOINTS; i++)
-        if (strlen(rows[i].path) == request->path_len &&
-            memcmp(rows[i].path, request->path, request->path_len) == 0)
+        if ((strlen(rows[i].path) == request->path_len &&
+             memcmp(rows[i].path, request->path, request->path_len) == 0) ||
+            (rows[i].answer == answer_page && page_below(request, below, sizeof(below))))
             return &endpoints[i];
     return NULL;
 }
@@ -239,7 +304,7 @@ enum step system_answer(struct request *request)
     if (!endpoint->enabled)
         return answer_problem(request, 404, "endpoint_disabled", "Not Found",
                               "This endpoint is switched off (METRICS_ENABLED, "
-                              "HEALTH_CHECK_ENABLED, HISTORY_ENABLED).",
+                              "HEALTH_CHECK_ENABLED, HISTORY_ENABLED, DASHBOARD_ENABLED).",
                               NULL, NULL);
     if ((request->method_bit & (HTTP_GET | HTTP_HEAD)) == 0) {
         (void)request_add_answer_header(request, "Allow", "GET, HEAD");

@@ -148,7 +148,9 @@ static void check_endpoints(void *const *params, const struct config_model *mode
         {"PERMITS_ENDPOINT", front->permits_path},
         {"LIVENESS_ENDPOINT", front->live_path},
         {"READINESS_ENDPOINT", front->ready_path},
-        {"CHECK_ENDPOINT", front->check_path}, // the last one: it takes what is below it, too
+        // The last ones: they take what is below them, too.
+        {"DASHBOARD_ENDPOINT", monitoring->dashboard_path},
+        {"CHECK_ENDPOINT", front->check_path},
     };
     size_t n = sizeof(rows) / sizeof(rows[0]);
     for (size_t i = 0; i < n; i++) {
@@ -159,7 +161,7 @@ static void check_endpoints(void *const *params, const struct config_model *mode
                          rows[i].name, rows[i].path);
         for (size_t j = 0; j < i; j++)
             if (strcmp(rows[i].path, rows[j].path) == 0 ||
-                (i == n - 1 &&
+                (i >= n - 2 &&
                  route_path_matches(rows[i].path, rows[j].path, strlen(rows[j].path))))
                 problems_add(problems, "%s: '%s' takes the path of %s too, each needs its own",
                              rows[i].name, rows[i].path, rows[j].name);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "history/history_query.h"
 #include "net/http_server.h"
+#include "page/page.h"
 #include "service/suite_metrics.h"
 
 struct listener {
@@ -17,8 +18,10 @@ struct listener {
     bool is_open;
     int last_error; // said once
     char *address;
-    char *metrics_path; // NULL: METRICS_ENABLED=false
-    char *history_path; // NULL: HISTORY_ENABLED=false
+    char *metrics_path;     // NULL: METRICS_ENABLED=false
+    char *history_path;     // NULL: HISTORY_ENABLED=false
+    char *dashboard_path;   // NULL: DASHBOARD_ENABLED=false
+    char *dashboard_folder; // the same, ended by a slash
     uint64_t scrapes;
     struct breaker_view *breakers;
 };
@@ -48,10 +51,60 @@ static void answer_history(const struct listener *listener, const struct http_qu
     strbuf_puts(&answer->body, "\n");
 }
 
+static void answer_file(const struct page_file *file, const struct http_question *question,
+                        struct http_answer *answer)
+{
+    struct http_field *field = answer->fields;
+    for (size_t i = 0; i < PAGE_HEADERS; i++)
+        *field++ = (struct http_field){page_headers[i].name, page_headers[i].value};
+    *field = (struct http_field){"ETag", file->etag};
+    answer->content_type = file->content_type;
+    if (page_is_known(file, question->if_none_match, strlen(question->if_none_match)))
+        answer->status = 304;
+    else
+        strbuf_append(&answer->body, file->bytes, file->len);
+}
+
+// `below`: what follows DASHBOARD_ENDPOINT.
+static void answer_page(const struct listener *listener, const struct http_question *question,
+                        const char *below, struct http_answer *answer)
+{
+    const struct service *service = listener->service;
+    const struct page_file *file = below[0] == '/' ? page_file(below + 1) : NULL;
+    if (below[0] == '\0') {
+        answer->status = 308;
+        answer->fields[0] = (struct http_field){"Location", listener->dashboard_folder};
+    } else if (strcmp(below, "/history") == 0) {
+        answer_history(listener, question, answer);
+    } else if (strcmp(below, "/state") == 0) {
+        answer->content_type = "application/json";
+        if (page_state(service->segment, listener->breakers, service->suite->name, clock_mono_ns(),
+                       clock_wall_ns(), &answer->body) < 0)
+            answer->status = 503;
+    } else if (file) {
+        answer_file(file, question, answer);
+    } else {
+        answer_text(answer, 404, "the page has no such file\n");
+    }
+}
+
+// What of the path follows that of the page; NULL: it is not below it.
+static const char *below_page(const struct listener *listener, const char *path)
+{
+    size_t len = listener->dashboard_path ? strlen(listener->dashboard_path) : 0;
+    if (len == 0 || strncmp(path, listener->dashboard_path, len) != 0 ||
+        (path[len] != '\0' && path[len] != '/'))
+        return NULL;
+    return path + len;
+}
+
 static void on_question(void *arg, const struct http_question *question, struct http_answer *answer)
 {
     struct listener *listener = arg;
-    if (listener->metrics_path && strcmp(question->path, listener->metrics_path) == 0) {
+    const char *below = below_page(listener, question->path);
+    if (below) {
+        answer_page(listener, question, below, answer);
+    } else if (listener->metrics_path && strcmp(question->path, listener->metrics_path) == 0) {
         listener->scrapes++;
         enum exposition_form form = exposition_form_of_accept(question->accept);
         answer->content_type = exposition_content_type(form);
@@ -69,7 +122,8 @@ static void on_question(void *arg, const struct http_question *question, struct 
         bool draining = listener->service->draining;
         answer_text(answer, draining ? 503 : 200, draining ? "draining\n" : "ready\n");
     } else {
-        answer_text(answer, 404, "there are /livez, /readyz, the metrics and the history\n");
+        answer_text(answer, 404,
+                    "there are /livez, /readyz, the metrics, the history and the page\n");
     }
 }
 
@@ -95,6 +149,28 @@ static int open_server(struct listener *listener)
     return error;
 }
 
+static int take_paths(struct listener *listener, const struct monitoring_params *monitoring)
+{
+    const struct {
+        bool is_wanted;
+        const char *path, *end;
+        char **copy;
+    } rows[] = {
+        {monitoring->metrics_enabled, monitoring->metrics_path, "", &listener->metrics_path},
+        {monitoring->history_enabled, monitoring->history_path, "", &listener->history_path},
+        {monitoring->dashboard_enabled, monitoring->dashboard_path, "", &listener->dashboard_path},
+        {monitoring->dashboard_enabled, monitoring->dashboard_path, "/",
+         &listener->dashboard_folder},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].is_wanted && asprintf(rows[i].copy, "%s%s", rows[i].path, rows[i].end) < 0) {
+            *rows[i].copy = NULL;
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
 int listener_open(struct service *service, const char *address,
                   const struct monitoring_params *monitoring, struct breaker_view *breakers,
                   struct listener **ret_listener)
@@ -105,14 +181,9 @@ int listener_open(struct service *service, const char *address,
     listener->service = service;
     listener->breakers = breakers;
     listener->address = strdup(address);
-    if (monitoring->metrics_enabled)
-        listener->metrics_path = strdup(monitoring->metrics_path);
-    if (monitoring->history_enabled)
-        listener->history_path = strdup(monitoring->history_path);
-    int error = -ENOMEM;
-    if (listener->address && (listener->metrics_path || !monitoring->metrics_enabled) &&
-        (listener->history_path || !monitoring->history_enabled))
-        error = open_server(listener);
+    int error = take_paths(listener, monitoring);
+    if (error == 0)
+        error = listener->address ? open_server(listener) : -ENOMEM;
     if (error == -EINVAL || error == -ENOMEM) {
         log_error("agent.listen_failed", "the agent's own listener cannot be made",
                   LSTR("METRICS_LISTEN", address), LSTR("error", strerror(-error)));
@@ -136,6 +207,8 @@ void listener_close(struct listener **listener)
     http_server_close(&(*listener)->server);
     free((*listener)->metrics_path);
     free((*listener)->history_path);
+    free((*listener)->dashboard_path);
+    free((*listener)->dashboard_folder);
     free((*listener)->address);
     free(*listener);
     *listener = NULL;

@@ -1,5 +1,5 @@
 // The agent's own HTTP listener: /metrics (METRICS_ENDPOINT), the history
-// (HISTORY_ENDPOINT), /livez, /readyz. It reads the segment
+// (HISTORY_ENDPOINT), the page (DASHBOARD_ENDPOINT), /livez, /readyz. It reads the segment
 // and nothing else, so it answers whatever the rest of the suite is doing.
 #ifndef VALVECHAIN_METRICS_AGENT_LISTENER_H
 #define VALVECHAIN_METRICS_AGENT_LISTENER_H

@@ -90,7 +90,7 @@ static bool name_read(const struct name *name, char ret_text[HISTORY_NAME_MAX])
 static void name_write(struct name *name, const char *text)
 {
     _Alignas(8) char padded[HISTORY_NAME_MAX] = "";
-    memcpy(padded, text, strlen(text));
+    (void)snprintf(padded, sizeof(padded), "%s", text);
     sequence_write(&name->sequence, name->words, padded, sizeof(padded));
 }
 

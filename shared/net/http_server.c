@@ -204,7 +204,10 @@ static enum MHD_Result answer_queue(struct MHD_Connection *connection, struct ht
         return MHD_NO;
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    for (size_t i = 0; i < HTTP_ANSWER_FIELDS && answer->fields[i].name; i++)
+        MHD_add_response_header(response, answer->fields[i].name, answer->fields[i].value);
+    if (!MHD_get_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (allow)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     result = MHD_queue_response(connection, answer->status, response);
@@ -247,6 +250,10 @@ static enum MHD_Result request_came(void *arg, struct MHD_Connection *connection
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
     if (!question.accept)
         question.accept = "";
+    question.if_none_match =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    if (!question.if_none_match)
+        question.if_none_match = "";
     question_peer(connection, &question.peer);
     server->answer(server->arg, &question, &answer);
     return answer_queue(connection, &answer, NULL);

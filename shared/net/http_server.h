@@ -14,17 +14,24 @@
 
 struct http_server;
 
-struct http_question {  // texts live during the call
-    const char *path;   // unescaped, without the query
-    const char *accept; // the Accept header, "" for none
+struct http_question {         // texts live during the call
+    const char *path;          // unescaped, without the query
+    const char *accept;        // the Accept header, "" for none
+    const char *if_none_match; // that header, "" for none
     struct address peer;
     const void *connection; // for http_question_argument
 };
 // A query argument's value, NULL for none ("" for one without a value).
 const char *http_question_argument(const struct http_question *question, const char *name);
 
+#define HTTP_ANSWER_FIELDS 8
+struct http_field {
+    const char *name, *value; // static texts
+};
 struct http_answer {
-    unsigned status;          // 200 before the call
+    unsigned status;                              // 200 before the call
+    struct http_field fields[HTTP_ANSWER_FIELDS]; // more of the head; ended by a NULL name when
+                                                  // fewer. Without Cache-Control: no-store
     const char *content_type; // "text/plain; charset=utf-8" before the call; a static text
     struct strbuf body;       // empty before the call; the server frees it
 };

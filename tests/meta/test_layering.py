@@ -21,6 +21,7 @@ BELOW = {
     "libvalvechain": {"breaker", "metric", "shm", "base"},  # what applications link
     "net": {"config", "shm", "base"},  # shm for the ABI number in socket names
     "service": {"net", "advice", "limit", "breaker", "history", "metric", "config", "shm", "base"},
+    "page": {"service", "advice", "breaker", "metric", "shm", "base"},
 }
 WORDS_OF_THE_TREE = set(BELOW)
 
