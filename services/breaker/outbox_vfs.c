@@ -11,7 +11,7 @@
 struct gathered {
     sqlite3_file base;
     sqlite3_file *real;
-    unsigned char *bytes; // NULL: not gathered (no memory, or neither database nor log)
+    unsigned char *bytes; // NULL: not gathered (no memory, or not the log)
     sqlite3_int64 offset; // of what waits
     int len;
 };
@@ -171,7 +171,9 @@ static int gathered_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base,
     int rc = real_of(vfs)->xOpen(real_of(vfs), name, file->real, flags, ret_flags);
     if (file->real->pMethods == NULL)
         return rc;
-    if (rc == SQLITE_OK && (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) != 0)
+    // Not the database: two connections write it, and a checkpoint of part of the log ends without
+    // a sync. What waited here then would be missing when the other connection begins the log anew.
+    if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL) != 0)
         file->bytes = malloc(GATHER_BYTES);
     file->base.pMethods = &methods;
     return rc;
