@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "answer_store.h"
+#include "breaker/call_outcome.h"
 #include "counters.h"
 #include "exchange.h"
 #include "last_good.h"
-#include "valve_outcome.h"
 #include "valves.h"
 
 #define FIRST_BYTES 4096
@@ -131,7 +131,7 @@ void answer_tap_end(struct answer_tap *tap, bool whole, enum breaker_outcome out
     whole = whole && tap->begun && tap->len == answer->body_bytes;
     if (whole && tap->judges)
         tap->outcome =
-            valve_classify_rpc(&request->upstream->outcomes, outcome, tap->bytes, tap->len);
+            call_outcome_of_rpc(&request->upstream->outcomes, outcome, tap->bytes, tap->len);
     tap->judges = false;
     if (whole && tap->keeps) {
         // What was reserved becomes the store's own.

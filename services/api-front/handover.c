@@ -508,6 +508,23 @@ static bool is_write(unsigned method_bit)
     return (method_bit & HTTP_WRITES) != 0;
 }
 
+// JSON-RPC none of which the queue would keep is no operation of the lane: it goes to the upstream,
+// as a GET does. What cannot be told (no JSON, not all of it here), and a batch with an operation
+// in it, must not overtake.
+static bool is_rpc_read(const struct request *request, const struct config_fallback *fallback)
+{
+    if (fallback->rpc_methods == NULL || !request->body_complete)
+        return false;
+    json_t *root = rpc_parse(request->body, request->body_len);
+    size_t n_reads = 0, n = root != NULL ? rpc_count(root) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *method = json_string_value(json_object_get(rpc_at(root, i), "method"));
+        n_reads += method != NULL && !rpc_is_listed(fallback->rpc_methods, method);
+    }
+    json_decref(root);
+    return n > 0 && n_reads == n;
+}
+
 bool handover_must_queue(struct request *request)
 {
     const struct config_fallback *fallback = queue_of(request);
@@ -515,8 +532,10 @@ bool handover_must_queue(struct request *request)
     if (fallback == NULL || fallback->order_by == NULL || !is_write(request->method_bit))
         return false;
     read_lane(request, fallback, lane);
-    return lane[0] != '\0' && lanes_is_waiting(request->valves->service->segment,
-                                               lanes_hash(request->upstream->name, lane));
+    return lane[0] != '\0' &&
+           lanes_is_waiting(request->valves->service->segment,
+                            lanes_hash(request->upstream->name, lane)) &&
+           !is_rpc_read(request, fallback);
 }
 
 static bool has_key(const struct request *request)

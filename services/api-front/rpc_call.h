@@ -8,16 +8,10 @@
 #include <stddef.h>
 
 #include "base/strbuf.h"
-#include "rpc_id.h"
+#include "config/rpc_id.h"
+#include "config/rpc_json.h"
 
 #define RPC_SERVER_ERROR (-32000) // the first of those left to servers (2.0, section 5.1)
-
-// The object, or the array that has one member at least; json_decref() it. NULL: neither, or no
-// JSON, or JSON that another reader might understand differently (a NUL, a key twice). An id beyond
-// 64 bits is a text there.
-json_t *rpc_parse(const char *body, size_t len);
-size_t rpc_count(const json_t *root);
-const json_t *rpc_at(const json_t *root, size_t i); // of a single object i is 0
 
 bool rpc_is_listed(char *const *methods, const char *method); // NULL-terminated, or NULL; NULL
 // Is it a call of one of these methods that waits for an answer (it has an id)?

@@ -11,13 +11,6 @@
 enum breaker_outcome valve_classify(const struct config_outcomes *outcomes,
                                     enum exchange_result result, unsigned status);
 
-// The JSON-RPC answer of a call that ended well by its status: an error whose code `outcomes`
-// names. Of a batch the worst counts, ignored only when all are. Else `by_status`, also of what is
-// no JSON.
-enum breaker_outcome valve_classify_rpc(const struct config_outcomes *outcomes,
-                                        enum breaker_outcome by_status, const char *body,
-                                        size_t len);
-
 // Retry-After (RFC 9110 10.2.3), seconds or a date, of an answer 429 or 503; 0: none.
 uint64_t valve_retry_after_ns(unsigned status, const struct http_header *headers, size_t n,
                               int64_t wall_s);

@@ -147,6 +147,7 @@ static void register_upstream(struct outbox *outbox, struct outbox_upstream *ups
     upstream->age = reg(outbox, METRIC_INDEX_outbox_age, upstream->name, NULL);
     upstream->rate = reg(outbox, METRIC_INDEX_outbox_rate, upstream->name, NULL);
     upstream->accepted = reg(outbox, METRIC_INDEX_outbox_accepted, upstream->name, NULL);
+    upstream->repeats = reg(outbox, METRIC_INDEX_outbox_repeats, upstream->name, NULL);
     upstream->dead = reg(outbox, METRIC_INDEX_outbox_dead, upstream->name, NULL);
 }
 

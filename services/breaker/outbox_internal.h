@@ -20,7 +20,8 @@ struct outbox_upstream { // what replay knows of one
     double live_per_s;   // without ours
     unsigned attempts;   // since the last second
     bool is_registered;
-    metric_id operations[OUTBOX_STATES], bytes, age, rate, accepted, results[OUTBOX_STATES], dead;
+    metric_id operations[OUTBOX_STATES], bytes, age, rate, accepted, repeats,
+        results[OUTBOX_STATES], dead;
 };
 
 enum outbox_refusal {

@@ -115,10 +115,13 @@ static void sent(void *arg, const struct outbox_attempt *attempt, const char *ty
                                              .backoff_max_ms =
                                                  outbox->params->outbox_backoff_max_ms,
                                              .max_attempts = outbox->params->outbox_max_attempts};
-    outbox_judge(attempt, &flight->call, &rules, outbox_now_ms(), outbox_random(outbox),
+    static const struct config_outcomes usual; // of an upstream that a reload took away
+    const struct config_upstream *config = outbox_config(outbox, flight->upstream->name);
+    const struct config_outcomes *outcomes = config != NULL ? &config->outcomes : &usual;
+    outbox_judge(attempt, &flight->call, outcomes, &rules, outbox_now_ms(), outbox_random(outbox),
                  &flight->verdict);
     keep_answer(&flight->verdict, attempt, type);
-    give_back(flight, outbox_outcome(attempt));
+    give_back(flight, outbox_outcome(attempt, &flight->call, outcomes));
     settle(flight);
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/parse.h"
+#include "breaker/call_outcome.h"
 
 #define RETRY_AFTER_MAX_MS (24ull * 3600 * 1000)
 
@@ -36,18 +37,35 @@ double outbox_replay_rate(double live_per_s, uint64_t share_percent, uint64_t fl
     return share > (double)floor_per_s ? share : (double)floor_per_s;
 }
 
-enum breaker_outcome outbox_outcome(const struct outbox_attempt *attempt)
+static bool is_post(const struct outbox_call *call)
+{
+    return call->head_len > 5 && memcmp(call->head, "POST ", 5) == 0;
+}
+
+enum breaker_outcome outbox_outcome(const struct outbox_attempt *attempt,
+                                    const struct outbox_call *call,
+                                    const struct config_outcomes *outcomes)
 {
     if (attempt->gateway || attempt->refused)
         return BREAKER_IGNORED;
-    if (attempt->timed_out)
-        return BREAKER_TIMEOUT;
-    if (attempt->sent != OUTBOX_ANSWERED || attempt->status >= 500)
-        return BREAKER_FAILURE;
-    return BREAKER_SUCCESS;
+    if (attempt->sent != OUTBOX_ANSWERED || attempt->broken)
+        return call_outcome_of_end(outcomes, attempt->end);
+    enum breaker_outcome outcome = call_outcome_of_status(outcomes, attempt->status);
+    bool well = attempt->status >= 200 && attempt->status < 300;
+    return well && outcomes->n_rpc > 0 && is_post(call)
+               ? call_outcome_of_rpc(outcomes, outcome, attempt->body, attempt->body_len)
+               : outcome;
 }
 
 enum next { NEXT_DONE, NEXT_AGAIN, NEXT_DEAD, NEXT_PARK };
+
+// What the configuration says is the upstream's failure passes; what it says is none does not.
+static enum next next_of(enum config_outcome said, enum next unsaid)
+{
+    if (said == OUTCOME_FAILURE || said == OUTCOME_TIMEOUT)
+        return NEXT_AGAIN;
+    return said == OUTCOME_SUCCESS && unsaid == NEXT_AGAIN ? NEXT_DEAD : unsaid;
+}
 
 static bool says_known(const char *message)
 {
@@ -57,7 +75,8 @@ static bool says_known(const char *message)
            strcasestr(message, "alreadyknown") != NULL;
 }
 
-static enum next judge_rpc(const struct outbox_attempt *attempt, char *error, size_t cap)
+static enum next judge_rpc(const struct outbox_attempt *attempt,
+                           const struct config_outcomes *outcomes, char *error, size_t cap)
 {
     json_t *root = json_loadb(attempt->body, attempt->body_len, 0, NULL);
     json_t *failure = json_object_get(root, "error");
@@ -71,32 +90,39 @@ static enum next judge_rpc(const struct outbox_attempt *attempt, char *error, si
         message = message != NULL ? message : "";
         snprintf(error, cap, "JSON-RPC error %lld: %s", (long long)code, message);
         bool passing = code == -32603 || code == -32005;
-        next = says_known(message) ? NEXT_DONE : passing ? NEXT_AGAIN : NEXT_DEAD;
+        next = says_known(message) ? NEXT_DONE
+                                   : next_of(config_outcome_of_rpc(outcomes, code),
+                                             passing ? NEXT_AGAIN : NEXT_DEAD);
     }
     json_decref(root);
     return next;
 }
 
 static enum next judge_answer(const struct outbox_attempt *attempt, const struct outbox_call *call,
-                              char *error, size_t cap)
+                              const struct config_outcomes *outcomes, char *error, size_t cap)
 {
     unsigned status = attempt->status;
-    if (status >= 200 && status < 300 && (call->flags & OUTBOX_RPC) != 0)
-        return judge_rpc(attempt, error, cap);
-    if (status >= 200 && status < 400)
-        return NEXT_DONE;
+    enum config_outcome said =
+        attempt->refused ? OUTCOME_UNSAID : config_outcome_of_status(outcomes, status);
+    bool passing = status == 408 || status == 425 || status == 429 ||
+                   (status >= 500 && status != 501 && status != 505) ||
+                   (status == 409 && (call->flags & OUTBOX_RESEND) != 0);
+    enum next next = status >= 200 && status < 400 ? NEXT_DONE : passing ? NEXT_AGAIN : NEXT_DEAD;
+    if (status >= 500 || said != OUTCOME_SUCCESS) // that a 4xx counts well does not end a retry
+        next = next_of(said, next);
+    if (next == NEXT_DONE && status < 300 && (call->flags & OUTBOX_RPC) != 0)
+        return judge_rpc(attempt, outcomes, error, cap);
+    if (next == NEXT_DONE)
+        return next;
     if (attempt->reply != NULL)
         snprintf(error, cap, "%s", attempt->reply);
     else
         snprintf(error, cap, "answered %u", status);
-    bool passing = status == 408 || status == 425 || status == 429 ||
-                   (status >= 500 && status != 501 && status != 505) ||
-                   (status == 409 && (call->flags & OUTBOX_RESEND) != 0);
-    return passing ? NEXT_AGAIN : NEXT_DEAD;
+    return next;
 }
 
 static enum next judge(const struct outbox_attempt *attempt, const struct outbox_call *call,
-                       char *error, size_t cap)
+                       const struct config_outcomes *outcomes, char *error, size_t cap)
 {
     switch (attempt->sent) {
     case OUTBOX_NOT_SENT:
@@ -108,7 +134,7 @@ static enum next judge(const struct outbox_attempt *attempt, const struct outbox
     case OUTBOX_ANSWERED:
         break;
     }
-    return judge_answer(attempt, call, error, cap);
+    return judge_answer(attempt, call, outcomes, error, cap);
 }
 
 static uint64_t backoff_ms(const struct outbox_retry_rules *rules, unsigned attempt,
@@ -122,15 +148,15 @@ static uint64_t backoff_ms(const struct outbox_retry_rules *rules, unsigned atte
 }
 
 void outbox_judge(const struct outbox_attempt *attempt, const struct outbox_call *call,
-                  const struct outbox_retry_rules *rules, uint64_t now_ms, uint32_t random,
-                  struct outbox_verdict *ret_verdict)
+                  const struct config_outcomes *outcomes, const struct outbox_retry_rules *rules,
+                  uint64_t now_ms, uint32_t random, struct outbox_verdict *ret_verdict)
 {
     static const enum outbox_state states[] = {[NEXT_DONE] = OUTBOX_DONE,
                                                [NEXT_AGAIN] = OUTBOX_QUEUED,
                                                [NEXT_DEAD] = OUTBOX_DEAD,
                                                [NEXT_PARK] = OUTBOX_PARKED};
     struct outbox_verdict verdict = {.answer_status = attempt->status};
-    enum next next = judge(attempt, call, verdict.error, sizeof(verdict.error));
+    enum next next = judge(attempt, call, outcomes, verdict.error, sizeof(verdict.error));
     verdict.state = states[next];
     if (next == NEXT_AGAIN) {
         uint64_t wait_ms = backoff_ms(rules, call->attempt, random);

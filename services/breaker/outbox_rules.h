@@ -12,8 +12,9 @@ enum outbox_sent {   // how far an attempt came
 };
 struct outbox_attempt {
     enum outbox_sent sent;
-    bool timed_out;
-    bool gateway; // ended here (shutdown, no memory): says nothing about the upstream
+    enum config_call_end end; // of one that was not answered, or not to the end of the answer
+    bool broken;              // an answer that does not end, see `end`
+    bool gateway;             // ended here (shutdown, no memory): says nothing about the upstream
     bool refused; // a mail, for good and by its own fault: says nothing about the server
     unsigned status;
     const char *reply;       // in the words of a mail server, in place of the status; NULL: none
@@ -28,15 +29,20 @@ struct outbox_retry_rules {
 
 // The state that follows, when the next attempt is due, and one sentence why.
 //   2xx, 3xx: done. 408, 425, 429, 5xx (but 501, 505) and, with a key, 409: again later.
+//   What `outcomes` calls a failure or a timeout of the upstream: again later; a status from 500 or
+//   a code of JSON-RPC that it calls a success is the upstream's last word: dead.
 //   Other 4xx, 501, 505: dead at once. Not sent: again. Unknown: again if OUTBOX_RESEND, else
 //   parked. JSON-RPC: an error that says the call is known already is done; -32603 and -32005
 //   (limits) come again; any other is dead, with its answer kept.
 // Again: full jitter, random in [0, min(max, first * 2^(attempt-1))], never before Retry-After;
 // dead after max_attempts or when it would be later than expires_ms.
 void outbox_judge(const struct outbox_attempt *attempt, const struct outbox_call *call,
-                  const struct outbox_retry_rules *rules, uint64_t now_ms, uint32_t random,
-                  struct outbox_verdict *ret_verdict);
-enum breaker_outcome outbox_outcome(const struct outbox_attempt *attempt);
+                  const struct config_outcomes *outcomes, const struct outbox_retry_rules *rules,
+                  uint64_t now_ms, uint32_t random, struct outbox_verdict *ret_verdict);
+// As a client's call would count (breaker/call_outcome.h).
+enum breaker_outcome outbox_outcome(const struct outbox_attempt *attempt,
+                                    const struct outbox_call *call,
+                                    const struct config_outcomes *outcomes);
 
 // Seconds, or an HTTP date (RFC 9110 10.2.3), as milliseconds from now; UINT64_MAX: neither.
 uint64_t outbox_retry_after_ms(const char *text, size_t len, uint64_t now_ms);

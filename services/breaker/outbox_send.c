@@ -30,6 +30,23 @@ static void transfer_free(struct transfer *transfer)
     free(transfer);
 }
 
+static enum config_call_end end_of(CURLcode code, const char *error, bool sent)
+{
+    if (curl_upstream_is_tls_failure(code, error))
+        return CALL_END_tls_failed;
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return CALL_END_no_address;
+    case CURLE_OPERATION_TIMEDOUT:
+        return sent ? CALL_END_total_timeout : CALL_END_connect_timeout;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return CALL_END_bad_answer;
+    default:
+        return sent ? CALL_END_reset : CALL_END_connect_failed;
+    }
+}
+
 static void read_result(struct transfer *transfer, CURLcode code, struct outbox_attempt *attempt,
                         const char **ret_type)
 {
@@ -43,7 +60,8 @@ static void read_result(struct transfer *transfer, CURLcode code, struct outbox_
                     : sent_bytes == 0 ? OUTBOX_NOT_SENT
                                       : OUTBOX_UNKNOWN;
     attempt->status = status >= 200 ? (unsigned)status : 0;
-    attempt->timed_out = code == CURLE_OPERATION_TIMEDOUT;
+    attempt->end = end_of(code, transfer->error, sent_bytes > 0);
+    attempt->broken = status >= 200 && code != CURLE_OK;
     attempt->gateway = code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_OUT_OF_MEMORY;
     attempt->error = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
     attempt->retry_after_ms = UINT64_MAX;

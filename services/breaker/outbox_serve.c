@@ -122,8 +122,9 @@ static void count_receipt(struct outbox *outbox, const struct request *request, 
         outbox_count_refusal(outbox, OUTBOX_REFUSED_CONFLICT);
     else if (receipt->status == 422)
         outbox_count_refusal(outbox, OUTBOX_REFUSED_REUSED);
-    else if (receipt->status == 202 && upstream != NULL)
-        metric_add(outbox->service->metrics, upstream->accepted, 1);
+    else if (upstream != NULL)
+        metric_add(outbox->service->metrics,
+                   receipt->is_new ? upstream->accepted : upstream->repeats, 1);
 }
 
 static void end_upload(struct outbox *outbox, struct request *request, bool kept)

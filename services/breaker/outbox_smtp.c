@@ -57,6 +57,17 @@ static int read_file(const char *dir, const char *name, struct strbuf *ret_body)
     return rc;
 }
 
+// As for mails of clients who wait (api-front's mail_outcome.c).
+static enum config_call_end end_of(const struct smtp_result *result)
+{
+    bool connecting = result->stage == SMTP_CONNECT;
+    if (result->tls_failed)
+        return CALL_END_tls_failed;
+    if (result->timed_out)
+        return connecting ? CALL_END_connect_timeout : CALL_END_first_byte_timeout;
+    return connecting ? CALL_END_connect_failed : CALL_END_reset;
+}
+
 static void fill_answer(struct outbox_attempt *attempt, const struct smtp_result *result,
                         char reply[REPLY_MAX])
 {
@@ -66,7 +77,7 @@ static void fill_answer(struct outbox_attempt *attempt, const struct smtp_result
     attempt->sent = !dropped                      ? OUTBOX_ANSWERED
                     : result->stage == SMTP_ENDED ? OUTBOX_UNKNOWN
                                                   : OUTBOX_NOT_SENT;
-    attempt->timed_out = result->timed_out;
+    attempt->end = end_of(result);
     attempt->gateway = result->aborted;
     attempt->retry_after_ms = UINT64_MAX;
     if (dropped)

@@ -248,6 +248,43 @@ def test_reads_do_not_wait_for_the_writes_of_their_lane(start):
         assert post(suite, key="k3", headers=[("X-Account", "b")]).status == 200
 
 
+def test_json_rpc_reads_do_not_wait_for_the_writes_of_their_lane(start):
+    port = reserve_port()
+    suite = start(config_of(f"http://127.0.0.1:{port}", order_by=["X-Sender"], rpc_methods=["eth_sendTransaction"]))
+    mine = [("X-Sender", "a")]
+
+    def call(method, id):
+        return '{"jsonrpc":"2.0","id":%d,"method":"%s","params":[]}' % (id, method)
+
+    def ask(body):
+        return suite.request("POST", "/mail", mine, body.encode())
+
+    assert ask(call("eth_sendTransaction", 1)).status == 202
+    assert valvectl(suite, "outbox", "pause", "mail").returncode == 0
+    with Upstream(port=port) as upstream:
+        wait_for(lambda: ask(call("eth_call", 2)).status == 200, 10, "the breaker to let it pass")
+        assert ask("[%s,%s]" % (call("eth_call", 3), call("eth_chainId", 4))).status == 200
+        assert ask(call("eth_sendTransaction", 1)).status == 202, "a write waits its turn"
+        seen = len(upstream.requests)
+        ask("[%s,%s]" % (call("eth_call", 5), call("eth_sendTransaction", 6)))
+        assert len(upstream.requests) == seen, "a batch with a write does not overtake"
+    metrics = suite.metrics()
+    assert metrics.sum("valvechain_outbox_accepted_total", upstream="mail") == 1
+    assert metrics.sum("valvechain_outbox_repeats_total", upstream="mail") == 1
+
+
+def test_an_operation_is_judged_by_the_outcomes_of_its_upstream(start):
+    port = reserve_port()
+    config = config_of(f"http://127.0.0.1:{port}")
+    config["upstreams"][0]["outcomes"] = {"failure": ["404"]}
+    suite = start(config)
+    location = post(suite).header("Location")
+    with Upstream(port=port, answer=response(404, "Not Found", body=b"not yet")) as upstream:
+        wait_for(lambda: operation(suite, location)["attempts"] >= 2, 10, "another attempt")
+        upstream.answer(OK)
+        wait_state(suite, location, "done")
+
+
 def test_permanent_errors_die_and_an_operator_revives_them(start):
     port = reserve_port()
     suite = start(config_of(f"http://127.0.0.1:{port}"))

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "breaker/call_outcome.h"
 #include "valve_outcome.h"
 
 static const struct config_outcomes usual;
@@ -95,9 +96,9 @@ Test(valve, rpc_errors_in_good_answers)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         cr_expect_eq(
-            valve_classify_rpc(&outcomes, BREAKER_SUCCESS, cases[i].body, strlen(cases[i].body)),
+            call_outcome_of_rpc(&outcomes, BREAKER_SUCCESS, cases[i].body, strlen(cases[i].body)),
             cases[i].outcome, "%s", cases[i].body);
-    cr_expect_eq(valve_classify_rpc(&outcomes, BREAKER_IGNORED, GOOD, strlen(GOOD)),
+    cr_expect_eq(call_outcome_of_rpc(&outcomes, BREAKER_IGNORED, GOOD, strlen(GOOD)),
                  BREAKER_IGNORED);
 }
 

@@ -13,6 +13,8 @@
 static const struct outbox_retry_rules rules = {
     .backoff_ms = 1000, .backoff_max_ms = 60000, .max_attempts = 10};
 
+static struct config_outcomes outcomes; // each test is a process of its own
+
 static struct outbox_call call_of(unsigned attempt, unsigned flags)
 {
     return (struct outbox_call){
@@ -29,11 +31,18 @@ static struct outbox_attempt answered(unsigned status, const char *body)
                                    .error = ""};
 }
 
+static enum breaker_outcome outcome_of(const struct outbox_attempt *attempt)
+{
+    static char head[] = "POST /x HTTP/1.1\r\n";
+    const struct outbox_call call = {.head = head, .head_len = strlen(head)};
+    return outbox_outcome(attempt, &call, &outcomes);
+}
+
 static struct outbox_verdict judge(struct outbox_attempt attempt, struct outbox_call call,
                                    uint32_t random)
 {
     struct outbox_verdict verdict;
-    outbox_judge(&attempt, &call, &rules, NOW_MS, random, &verdict);
+    outbox_judge(&attempt, &call, &outcomes, &rules, NOW_MS, random, &verdict);
     return verdict;
 }
 
@@ -67,7 +76,7 @@ Test(outbox_rules, each_status_has_its_end)
 Test(outbox_rules, an_unknown_outcome_is_parked_unless_it_may_arrive_twice)
 {
     struct outbox_attempt lost = {.sent = OUTBOX_UNKNOWN,
-                                  .timed_out = true,
+                                  .end = CALL_END_total_timeout,
                                   .retry_after_ms = NOT_SAID,
                                   .error = "timed out"};
     struct outbox_verdict plain = judge(lost, call_of(1, 0), 0);
@@ -98,7 +107,7 @@ Test(outbox_rules, the_wait_is_a_random_part_of_a_bound_that_doubles)
     struct outbox_attempt away = answered(503, "");
     struct outbox_call late = call_of(999999, 0);
     struct outbox_verdict verdict;
-    outbox_judge(&away, &late, &endless, NOW_MS, HIGHEST, &verdict);
+    outbox_judge(&away, &late, &outcomes, &endless, NOW_MS, HIGHEST, &verdict);
     cr_assert_eq(verdict.due_ms - NOW_MS, 60000);
 }
 
@@ -176,15 +185,15 @@ Test(outbox_rules, a_json_rpc_answer_is_judged_by_its_error)
 Test(outbox_rules, the_breaker_hears_of_the_upstream_alone)
 {
     struct outbox_attempt attempt = answered(404, "");
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_SUCCESS, "it is there");
+    cr_assert_eq(outcome_of(&attempt), BREAKER_SUCCESS, "it is there");
     attempt = answered(500, "");
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_FAILURE);
+    cr_assert_eq(outcome_of(&attempt), BREAKER_FAILURE);
     attempt.sent = OUTBOX_NOT_SENT;
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_FAILURE);
-    attempt.timed_out = true;
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_TIMEOUT);
+    cr_assert_eq(outcome_of(&attempt), BREAKER_FAILURE);
+    attempt.end = CALL_END_connect_timeout;
+    cr_assert_eq(outcome_of(&attempt), BREAKER_TIMEOUT);
     attempt.gateway = true; // it ended here
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_IGNORED);
+    cr_assert_eq(outcome_of(&attempt), BREAKER_IGNORED);
 }
 
 Test(outbox_rules, replay_has_a_share_of_live_traffic_and_a_floor)
@@ -203,9 +212,76 @@ Test(outbox_rules, a_mail_refused_for_good_says_nothing_about_the_server)
     struct outbox_verdict verdict = judge(attempt, call_of(1, 0), HIGHEST);
     cr_assert_eq(verdict.state, OUTBOX_DEAD);
     cr_assert_str_eq(verdict.error, attempt.reply);
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_IGNORED);
+    cr_assert_eq(outcome_of(&attempt), BREAKER_IGNORED);
     attempt = answered(503, "");
     attempt.reply = "451 4.3.0 later";
     cr_assert_eq(judge(attempt, call_of(1, 0), HIGHEST).state, OUTBOX_QUEUED);
-    cr_assert_eq(outbox_outcome(&attempt), BREAKER_FAILURE);
+    cr_assert_eq(outcome_of(&attempt), BREAKER_FAILURE);
+}
+
+static void say(unsigned status, enum config_outcome said)
+{
+    outcomes.of_status[status - CONFIG_STATUS_MIN] = (uint8_t)said;
+}
+
+Test(outbox_rules, outcomes_of_the_configuration_hold_for_statuses)
+{
+    say(404, OUTCOME_FAILURE);
+    say(418, OUTCOME_TIMEOUT);
+    say(503, OUTCOME_SUCCESS);
+    say(429, OUTCOME_SUCCESS);
+    say(500, OUTCOME_IGNORED);
+    static const struct {
+        unsigned status;
+        enum breaker_outcome outcome;
+        enum outbox_state state;
+    } table[] = {
+        {404, BREAKER_FAILURE, OUTBOX_QUEUED}, {418, BREAKER_TIMEOUT, OUTBOX_QUEUED},
+        {503, BREAKER_SUCCESS, OUTBOX_DEAD},   {429, BREAKER_SUCCESS, OUTBOX_QUEUED},
+        {500, BREAKER_IGNORED, OUTBOX_QUEUED}, {400, BREAKER_SUCCESS, OUTBOX_DEAD},
+        {200, BREAKER_SUCCESS, OUTBOX_DONE},   {502, BREAKER_FAILURE, OUTBOX_QUEUED},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct outbox_attempt attempt = answered(table[i].status, "");
+        cr_expect_eq(outcome_of(&attempt), table[i].outcome, "%u", table[i].status);
+        cr_expect_eq(judge(attempt, call_of(1, OUTBOX_RESEND), 0).state, table[i].state, "%u",
+                     table[i].status);
+    }
+}
+
+Test(outbox_rules, outcomes_of_the_configuration_hold_for_ends_of_calls)
+{
+    struct outbox_attempt attempt = {
+        .sent = OUTBOX_UNKNOWN, .end = CALL_END_reset, .retry_after_ms = NOT_SAID, .error = ""};
+    outcomes.of_end[CALL_END_reset] = OUTCOME_IGNORED;
+    outcomes.of_end[CALL_END_total_timeout] = OUTCOME_SUCCESS;
+    cr_expect_eq(outcome_of(&attempt), BREAKER_IGNORED);
+    cr_expect_eq(judge(attempt, call_of(1, 0), 0).state, OUTBOX_PARKED, "it may have arrived");
+    attempt.end = CALL_END_total_timeout;
+    cr_expect_eq(outcome_of(&attempt), BREAKER_SUCCESS);
+    attempt = answered(200, "");
+    attempt.broken = true;
+    attempt.end = CALL_END_connect_failed;
+    cr_expect_eq(outcome_of(&attempt), BREAKER_FAILURE, "half an answer");
+    cr_expect_eq(judge(attempt, call_of(1, 0), 0).state, OUTBOX_DONE, "its status is its word");
+}
+
+Test(outbox_rules, outcomes_of_the_configuration_hold_for_json_rpc)
+{
+    static const char node[] = "{\"id\":1,\"error\":{\"code\":-32010,\"message\":\"syncing\"}}";
+    static const char limit[] = "{\"id\":1,\"error\":{\"code\":-32005,\"message\":\"limit\"}}";
+    static const char known[] =
+        "{\"id\":1,\"error\":{\"code\":-32010,\"message\":\"already known\"}}";
+    struct outbox_attempt attempt = answered(200, node);
+    const struct outbox_call call = call_of(1, OUTBOX_RESEND | OUTBOX_RPC);
+    cr_expect_eq(outcome_of(&attempt), BREAKER_SUCCESS, "nothing is said of its code");
+    cr_expect_eq(judge(attempt, call, 0).state, OUTBOX_DEAD);
+    outcomes.rpc[outcomes.n_rpc++] = (struct config_rpc_range){-32010, -32010, OUTCOME_FAILURE};
+    outcomes.rpc[outcomes.n_rpc++] = (struct config_rpc_range){-32005, -32005, OUTCOME_SUCCESS};
+    cr_expect_eq(outcome_of(&attempt), BREAKER_FAILURE);
+    cr_expect_eq(judge(attempt, call, 0).state, OUTBOX_QUEUED);
+    attempt = answered(200, limit);
+    cr_expect_eq(outcome_of(&attempt), BREAKER_SUCCESS);
+    cr_expect_eq(judge(attempt, call, 0).state, OUTBOX_DEAD, "the upstream's last word");
+    cr_expect_eq(judge(answered(200, known), call, 0).state, OUTBOX_DONE, "it is there");
 }

@@ -1,4 +1,4 @@
-#include "rpc_id.h"
+#include "config/rpc_id.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // Ids of JSON-RPC calls as their callers wrote them: numbers beyond 64 bits and 1.0e2 go back byte
 // by byte, which no parsed number does. Pure. Thread: any.
-#ifndef VALVECHAIN_API_FRONT_RPC_ID_H
-#define VALVECHAIN_API_FRONT_RPC_ID_H
+#ifndef VALVECHAIN_CONFIG_RPC_ID_H
+#define VALVECHAIN_CONFIG_RPC_ID_H
 
 #include <stdbool.h>
 #include <stddef.h>
