@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# soak outbox [KILLS]: 1000 SIGKILLs of breaker, api-front and the upstream, and what arrives.
+# soak outbox [KILLS]: 1000 SIGKILLs of breaker, api-front and the upstream (HTTP, then a mail
+# server), and what arrives.
 # soak breaker: all interleavings, deeper, and 1000 holders killed, stopped and gone each way.
 # soak [SECONDS]: load, deaths and reloads for a long time; no failed request, no counter backward,
 # no growing memory. First the limits' bounds under contention, 1 000 times; last four suites

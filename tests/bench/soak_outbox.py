@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""./dev soak outbox [KILLS]: support/outbox_kills.py for as long as that takes; prints the counts."""
+"""./dev soak outbox [KILLS]: support/outbox_kills.py for as long as that takes, half of the kills with an
+upstream of HTTP and half with a mail server; prints the counts."""
 
 import os
 import sys
@@ -8,7 +9,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support.outbox_kills import HttpSink, run, settings  # noqa: E402
+from support.outbox_kills import HttpSink, MailSink, run, settings  # noqa: E402
 from support.suite import Suite  # noqa: E402
 
 
@@ -19,10 +20,11 @@ def progress(kills, acknowledged):
 
 def main():
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    with tempfile.TemporaryDirectory(prefix="outbox-soak-") as folder:
-        sink = HttpSink(folder)
-        with Suite(**settings(sink)) as suite:
-            print(run(suite, sink, kills, progress=progress))
+    for kind in (HttpSink, MailSink):
+        with tempfile.TemporaryDirectory(prefix="outbox-soak-") as folder:
+            sink = kind(folder)
+            with Suite(**settings(sink)) as suite:
+                print(f"{kind.scheme}: {run(suite, sink, (kills + 1) // 2, progress=progress)}", flush=True)
 
 
 main()

@@ -9,9 +9,12 @@ effect, none twice, in order within its lane.
 A sink is an object with `url` (of its upstream), `start()`, `kill()` and `effects()`: lists of key,
 lane and number, in the order of effect, read from what it has on the disk; and `request(port, key,
 lane, number)`, one attempt of a client to hand an operation for it to the gateway. It must take a
-key once, also after its own death: that is what the gateway's promise of one effect rests on.
+key once, also after its own death: that is what the gateway's promise of one effect rests on. A mail
+server knows no keys: a mail whose end is unknown comes again, under the same Message-ID, by which
+whoever reads it can tell. `repeated()` counts these; an effect is what came with a new one.
 """
 
+import json
 import os
 import random
 import subprocess
@@ -28,15 +31,17 @@ LANES = 4
 SECONDS_TO_END = 120  # for what is queued after the last kill
 
 
-class HttpSink:
-    """keyed_sink.py as a process of its own."""
+class Sink:
+    """One of the programs of this folder as a process of its own."""
+
+    program, scheme = None, None
 
     def __init__(self, folder):
         self.port, self.path, self.child = reserve_port(), os.path.join(folder, "effects"), None
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.scheme}://127.0.0.1:{self.port}"
 
     def start(self):
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keyed_sink.py")
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), self.program)
         self.child = subprocess.Popen([sys.executable, "-P", "-B", program, str(self.port), self.path],
                                       stdin=subprocess.DEVNULL)
 
@@ -45,15 +50,45 @@ class HttpSink:
             self.child.kill()
             self.child.wait(10)
 
-    def effects(self):
+    def lines(self):
         if not os.path.exists(self.path):
             return []
         with open(self.path, encoding="ascii") as file:
             return [line.split() for line in file.read().split("\n")[:-1]]
 
+
+class HttpSink(Sink):
+    program, scheme = "keyed_sink.py", "http"
+
+    def effects(self):
+        return self.lines()
+
+    def repeated(self):
+        return 0
+
     def request(self, port, key, lane, number):
         headers = [("Idempotency-Key", f'"{key}"'), ("X-Lane", str(lane))]
         return raw_http.request(port, "POST", "/sink", headers, str(number).encode(), timeout=8.0)
+
+
+class MailSink(Sink):
+    program, scheme = "smtp_sink.py", "smtp"
+
+    def effects(self):
+        first = {}
+        for message_id, *effect in self.lines():
+            first.setdefault(message_id, effect)
+            assert first[message_id] == effect, f"{message_id} is two mails"
+        return list(first.values())
+
+    def repeated(self):
+        return len(self.lines()) - len(self.effects())
+
+    def request(self, port, key, lane, number):
+        headers = [("Idempotency-Key", f'"{key}"'), ("X-Lane", str(lane)), ("Content-Type", "application/json")]
+        mail = {"from": "robot@example.org", "to": "person@example.org", "subject": f"{key} {lane} {number}",
+                "text": "Hello\n"}
+        return raw_http.request(port, "POST", "/sink", headers, json.dumps(mail).encode(), timeout=8.0)
 
 
 def settings(sink):
@@ -155,7 +190,8 @@ def run(suite, sink, kills, seed=4, progress=None):
         answers = sum((writer.answers for writer in writers), Counter())
         assert acknowledged > kills
         return (f"{kills} kills ({dict(victims)}) in {time.monotonic() - begin:.0f} s: {acknowledged} acknowledged, "
-                f"{len(sink.effects())} effects, none lost, none twice, in order; answers {dict(answers)}")
+                f"{len(sink.effects())} effects, none lost, none twice, in order; {sink.repeated()} mails came "
+                f"again under their Message-ID; answers {dict(answers)}")
     finally:
         stop.set()
         sink.kill()

@@ -1,8 +1,18 @@
-"""A real mail server (aiosmtpd) that records what it is given, and refuses or hangs up when told."""
+"""A real mail server (aiosmtpd) that records what it is given, and refuses or hangs up when told.
+
+As a process of its own, so that it can be killed:
+
+    smtp_sink.py PORT FILE
+
+Each mail it takes becomes a line in FILE, `Message-ID subject`, before the answer.
+"""
 
 import asyncio
 import email
 import email.policy
+import os
+import signal
+import sys
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -83,3 +93,19 @@ class SmtpSink:
             self.mails.append(Mail(envelope))
             self.encrypted.append(session.ssl is not None)
         return reply
+
+
+class FileSink(SmtpSink):
+    def __init__(self, port, path):
+        super().__init__(port)
+        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    async def handle_DATA(self, server, session, envelope):
+        message = Mail(envelope).message
+        os.write(self.file, f"{message['Message-ID']} {message['Subject']}\n".encode())
+        return "250 2.0.0 taken"
+
+
+if __name__ == "__main__":
+    FileSink(int(sys.argv[1]), sys.argv[2]).start()
+    signal.pause()
