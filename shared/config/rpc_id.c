@@ -97,7 +97,7 @@ char *rpc_ids_as_text(const char *body, size_t len, size_t *ret_len)
         const struct rpc_id id = rpc_ids_next(&ids);
         if (ids.at == before)
             break; // no more calls
-        if (!is_long(&id))
+        if (!id.text || !is_long(&id))
             continue;
         if (out == NULL) // "#" and quotes for each of so many digits: less than a quarter more
             out = to = malloc(len + len / 4 + 1);

@@ -202,10 +202,10 @@ static void subscription_keep(struct bus *bus, struct bus_subscription *subscrip
 static int subscribe(struct bus *bus, const struct bus_endpoint *endpoint, const char *topic_prefix,
                      bus_message_fn *on_message, void *arg)
 {
-    struct bus_subscription *subscription;
+    struct bus_subscription *subscription = NULL;
     int error = subscription_open(bus, topic_prefix, on_message, arg, &subscription);
 
-    if (error < 0)
+    if (!subscription)
         return error;
     subscription->scans = !endpoint || endpoint->kind == BUS_PUB_EACH;
     if (endpoint)
