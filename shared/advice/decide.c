@@ -196,6 +196,8 @@ static void conclude_blind(struct deciding *deciding, const char *why)
 
     advice->action = ADVICE_HOLD;
     advice->desired = clamp(deciding, "blind", advice_fold(advice), kept, "%s", why);
+    if (full && kept > 0)
+        advice_runs_add(deciding->state, deciding->now_ns, kept);
     advice->panicking = 0;
     (void)snprintf(advice->priority, sizeof(advice->priority), "low");
     (void)snprintf(advice->reason, sizeof(advice->reason), "%s", why);
@@ -220,11 +222,11 @@ static void decide_full(struct deciding *deciding)
     proposal_of_capacity(deciding);
     proposal_of_burst(deciding);
     advice->panicking = state->panic_ns != 0;
-    uint32_t raw = advice_fold(advice);
-    uint32_t wanted = hold_shrinking(deciding, raw);
+    // What was held is remembered as held: when the hold ends, shrinking waits its window.
+    uint32_t held = hold_shrinking(deciding, advice_fold(advice));
+    uint32_t wanted = limit_rate(deciding, stabilize(deciding, held));
 
-    wanted = limit_rate(deciding, stabilize(deciding, wanted));
-    advice_runs_add(state, deciding->now_ns, raw);
+    advice_runs_add(state, deciding->now_ns, held);
     if (policy->flaps > 0 && wanted < deciding->base && recent_flips(deciding) >= policy->flaps)
         wanted = clamp(deciding, "flap_budget", wanted, deciding->base,
                        "%u changes of direction in %u s", policy->flaps, policy->flap_window_s);

@@ -40,7 +40,8 @@ void advice_window_add(struct advice_window *window, uint64_t time_ns, double va
     window->seconds[slot % ADVICE_SLOTS] += seconds;
 }
 
-struct advice_average advice_window_read(const struct advice_window *window, uint64_t now_ns)
+struct advice_average advice_window_read_since(const struct advice_window *window, uint64_t now_ns,
+                                               uint64_t since_ns)
 {
     struct advice_average average = {0};
     double sum = 0, seconds = 0, period_s = (double)window->period_ns / NS_PER_S;
@@ -50,7 +51,8 @@ struct advice_average advice_window_read(const struct advice_window *window, uin
     uint64_t oldest = window->newest >= ADVICE_SLOTS - 1 ? window->newest - (ADVICE_SLOTS - 1) : 0;
 
     for (uint64_t slot = window->newest + 1; slot-- > oldest;) {
-        if ((slot + 1) * window->slot_ns + window->period_ns <= now_ns)
+        if ((slot + 1) * window->slot_ns + window->period_ns <= now_ns ||
+            (since_ns != 0 && slot * window->slot_ns <= since_ns))
             break;
         sum += window->sum[slot % ADVICE_SLOTS];
         seconds += window->seconds[slot % ADVICE_SLOTS];
@@ -59,6 +61,11 @@ struct advice_average advice_window_read(const struct advice_window *window, uin
     average.known = seconds > 0 && seconds >= period_s * ADVICE_COVERAGE;
     average.value = seconds > 0 ? sum / seconds : 0;
     return average;
+}
+
+struct advice_average advice_window_read(const struct advice_window *window, uint64_t now_ns)
+{
+    return advice_window_read_since(window, now_ns, 0);
 }
 
 void advice_runs_add(struct advice_state *state, uint64_t now_ns, uint32_t recommendation)

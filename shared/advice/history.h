@@ -30,8 +30,10 @@ struct advice_average {
     double value, covered_s;
 };
 
-// Raw recommendations, equal ones in a row as one run. When more runs than fit lie in the longest
-// window, the two oldest become one that holds the range of both: stricter, never looser.
+// Recommendations as what holds them left them (panic, rolling_update, dependency, blindness),
+// equal ones in a row as one run: what was held is no low number to shrink to later. When more runs
+// than fit lie in the longest window, the two oldest become one that holds the range of both:
+// stricter, never looser.
 struct advice_run {
     uint64_t first_ns, last_ns;
     uint32_t low, high;
@@ -71,10 +73,13 @@ struct advice_state {
     uint64_t changed_ns;
     // Burst.
     uint64_t panic_ns; // last crossing of the threshold; 0: no panic
-    uint32_t panic_peak, reserved;
+    uint32_t panic_peak, settled;
     uint64_t burst_newest;                   // second of the newest slot
     double burst_sum[2][ADVICE_BURST_SLOTS]; // RPS, in flight: total x seconds
     double burst_seconds[2][ADVICE_BURST_SLOTS];
+    // Since when as many instances serve as do (`settled`: ready and warmed up); 0: since the first
+    // sample. What was refused before says nothing about them.
+    uint64_t settled_ns;
     // Rolling update.
     uint64_t update_ns;      // last seen; 0: none
     uint32_t update_current; // instances before it began
@@ -90,6 +95,9 @@ void advice_window_init(struct advice_window *window, uint32_t period_s);
 void advice_window_add(struct advice_window *window, uint64_t time_ns, double value,
                        double seconds);
 struct advice_average advice_window_read(const struct advice_window *window, uint64_t now_ns);
+// Only of slots that begin after `since_ns`; covered_s tells how much that was.
+struct advice_average advice_window_read_since(const struct advice_window *window, uint64_t now_ns,
+                                               uint64_t since_ns);
 
 void advice_runs_add(struct advice_state *state, uint64_t now_ns, uint32_t recommendation);
 // Appends a change; of a full list the two oldest become one with the later one's time (stricter).

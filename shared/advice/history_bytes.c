@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 // Grows with every change of struct advice_state: an older file is then not read, but set aside.
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 struct header {
     char magic[8]; // "vcadvice"
@@ -56,6 +56,7 @@ static void move_times(struct advice_state *state, uint64_t shift_ns)
     state->changed_ns += state->changed_ns != 0 ? shift_ns : 0;
     state->panic_ns += state->panic_ns != 0 ? shift_ns : 0;
     state->update_ns = 0;
+    state->settled_ns = 0;
     state->sample_ns = 0;
     state->n_arrivals = 0;
     for (uint32_t i = 0; i < state->n_flips; i++)

@@ -162,6 +162,22 @@ static void note_instances(struct advice_state *state, const struct advice_polic
         state->advised = sample->current;
 }
 
+// From when on refusals are those of the instances that serve now: of the ready ones those that are
+// no longer warming up.
+static void note_settled(struct advice_state *state, const struct advice_policy *policy,
+                         const struct advice_sample *sample)
+{
+    struct advice_event came =
+        advice_events_sum(state->arrivals, state->n_arrivals, sample->time_ns, policy->warm_up_s);
+    uint32_t unready = sample->current - sample->ready;
+    uint32_t young = came.added > unready ? came.added - unready : 0;
+    uint32_t settled = sample->ready > young ? sample->ready - young : 1;
+
+    if (state->sample_ns != 0 && settled != state->settled)
+        state->settled_ns = sample->time_ns;
+    state->settled = settled;
+}
+
 bool advice_observe(struct advice_state *state, const struct advice_policy *policy,
                     const struct advice_sample *sample)
 {
@@ -171,6 +187,7 @@ bool advice_observe(struct advice_state *state, const struct advice_policy *poli
     }
     fill_windows(state, policy, sample);
     note_instances(state, policy, sample);
+    note_settled(state, policy, sample);
     for (int i = 0; i < ADVICE_METRICS; i++) {
         const struct advice_usage *usage = &sample->usage[i];
 

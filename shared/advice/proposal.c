@@ -1,10 +1,14 @@
 #include "advice/proposal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "advice/replicas.h"
 #include "base/clock.h"
+
+#define REFUSED_SIZING_PART 4    // of the window; all of it would tell of a sudden load too slowly
+#define REFUSED_MOST        0.75 // counts: four times as many instances in one step, not more
 
 struct advice_signal *proposal_add(struct deciding *deciding, const char *name)
 {
@@ -167,34 +171,60 @@ void proposals_of_thresholds(struct deciding *deciding)
         by_cpu(deciding);
 }
 
+// The part of the requests that was refused since then, and how much of that time was measured.
+static double refused_since(const struct deciding *deciding, uint64_t since_ns, double *ret_seconds)
+{
+    const struct advice_window *windows = deciding->state->windows;
+    struct advice_average rps = advice_window_read_since(
+        &windows[ADVICE_WINDOW_TARGETS + ADVICE_RPS], deciding->now_ns, since_ns);
+    struct advice_average refused =
+        advice_window_read_since(&windows[ADVICE_WINDOW_CAPACITY], deciding->now_ns, since_ns);
+
+    *ret_seconds = refused.covered_s;
+    if (!(rps.value > 0))
+        return 0;
+    return refused.value < rps.value ? refused.value / rps.value : 1;
+}
+
+// The part that those were refused who now serve: what fewer refused was the reason for those that
+// came, and is none for more. Little time weighs little.
+static double refused_by_those_there(const struct deciding *deciding)
+{
+    const struct advice_state *state = deciding->state;
+    double period_s = (double)deciding->policy->target_window_s / REFUSED_SIZING_PART, seconds;
+    uint64_t since_ns = deciding->now_ns - (uint64_t)(period_s * (double)NS_PER_S);
+    double share = refused_since(
+        deciding, since_ns > state->settled_ns ? since_ns : state->settled_ns, &seconds);
+
+    return share * fmin(1, seconds / period_s);
+}
+
 void proposal_of_capacity(struct deciding *deciding)
 {
     const struct advice_state *state = deciding->state;
-    struct advice_average rps =
-        advice_window_read(&state->windows[ADVICE_WINDOW_TARGETS + ADVICE_RPS], deciding->now_ns);
-    struct advice_average refused =
-        advice_window_read(&state->windows[ADVICE_WINDOW_CAPACITY], deciding->now_ns);
-    double limit = deciding->policy->capacity_refusals_percent;
+    double limit = deciding->policy->capacity_refusals_percent, seconds;
+    double share = refused_since(deciding, 0, &seconds);
 
-    if (!(limit > 0) || !rps.known || !refused.known || !(rps.value > 0))
-        return;
-    double share = refused.value < rps.value ? refused.value / rps.value : 1;
-
-    if (100 * share <= limit)
+    if (!(limit > 0) || 100 * share <= limit ||
+        seconds < deciding->policy->target_window_s * ADVICE_COVERAGE)
         return;
     struct advice_signal *signal = proposal_add(deciding, "capacity");
 
     if (!signal)
         return;
-    // As many more as would have served the refused, too; at least one, at most as many again.
-    uint32_t there = deciding->there;
-    uint32_t wanted = replicas_ceil(share > 0.5 ? 2.0 * there : there / (1 - share));
+    // As many as would have served the refused, too, by those that served the others; what is
+    // ordered and does not serve yet served none.
+    uint32_t kept = deciding->there > deciding->base ? deciding->there : deciding->base;
+    double part = refused_by_those_there(deciding);
+    uint32_t wanted = replicas_ceil(state->settled / (1 - fmin(part, REFUSED_MOST)));
+    bool is_reason = 100 * part > limit && wanted > kept;
 
     signal->value = 100 * share;
     signal->threshold = limit;
-    proposal_set(deciding, signal, wanted > there ? wanted : there + 1);
+    proposal_set(deciding, signal, is_reason ? wanted : kept);
     (void)snprintf(signal->reason, sizeof(signal->reason),
-                   "%.1f%% of the requests were refused for lack of room", 100 * share);
+                   "%.1f%% of the requests were refused for lack of room%s", 100 * share,
+                   is_reason ? "" : "; what is there or ordered is to help first");
     if (state->dependency_open)
-        proposal_veto(deciding, signal, there, "a dependency is open");
+        proposal_veto(deciding, signal, deciding->there, "a dependency is open");
 }

@@ -81,6 +81,11 @@ def test_what_traces_are_there_to_show(policies):
     quick = result("step-x10", "target", *policies, "--start-delay", 15)
     slow = result("step-x10", "target", *policies, "--start-delay", 600)
     assert quick["refusedRequests"] < slow["refusedRequests"]
+    # Refusals ask for what the load needs, not for more with every look at them.
+    assert result("step-x10", "target", *policies)["mostInstances"] <= result("step-x10", "hpa-v2")["mostInstances"] + 1
+    # The load of the outage is no reason to shrink when it is over: one growth at the start, and nothing after it.
+    outage = result("dependency-outage", "target", *policies)
+    assert outage["changes"] == 1 and outage["flips"] == 0 and outage["mostInstances"] <= 8
     # HPA v2 does not know why the load is gone and shrinks in the outage; ours waits until it is over.
     assert result("dependency-outage", "hpa-v2", *policies)["changes"] > 0
 

@@ -138,6 +138,89 @@ Test(full, an_open_dependency_neither_grows_by_latency_nor_shrinks)
     cr_assert_lt(advice.desired, 6);
 }
 
+// A shrink after an outage waits as long as any other: the little that ran meanwhile is no advice.
+Test(full, after_an_outage_shrinking_waits_its_window)
+{
+    policy.down.stabilization_s = 120;
+    policy.burst.is_on = false;
+    cr_assert_eq(seconds(130, 6, 60).desired, 6);
+    for (int i = 0; i < 200; i++) {
+        struct advice_sample sample = sample_of(6, 10);
+        sample.dependency_open = true;
+        cr_assert_eq(step(&sample).desired, 6);
+    }
+    for (int i = 0; i < 119; i++)
+        cr_assert_eq(seconds(1, 6, 10).desired, 6, "second %d", i);
+    cr_assert_lt(seconds(3, 6, 10).desired, 6);
+}
+
+Test(full, after_blindness_shrinking_waits_its_window)
+{
+    struct advice advice;
+
+    policy.down.stabilization_s = 120;
+    policy.burst.is_on = false;
+    cr_assert_eq(seconds(130, 6, 60).desired, 6);
+    now_s += 10;
+    for (int i = 0; i < 200; i++) {
+        advice_decide(&state, &policy, now_s++ * NS_PER_S, &advice);
+        cr_assert_eq(advice.valid, 0);
+    }
+    for (int i = 0; i < 119; i++)
+        cr_assert_eq(seconds(1, 6, 10).desired, 6, "second %d", i);
+    cr_assert_lt(seconds(60, 6, 10).desired, 6);
+}
+
+struct grown {
+    uint32_t most, ready;
+    double refused;
+};
+
+// 180 s, a decision each `step_s`, of a load that 8 instances bear where 2 are; every order is
+// carried out at once and serves after 30 s. `at_once`: an instance counts as ready from its order
+// on, as it does live.
+static struct grown grow_by_refusals(uint32_t step_s, bool at_once)
+{
+    struct grown grown = {0};
+    uint32_t ordered[300] = {0}, serving = 2;
+
+    policy.targets[ADVICE_RPS].target = 1000; // asks for nothing
+    policy.burst.is_on = false;
+    policy.down.stabilization_s = 600;
+    policy.warm_up_s = 30;
+    policy.min_instances = ordered[0] = 2;
+    advice_init(&state, &policy);
+    for (uint32_t i = 0, last = 2; i < 300; i += step_s) {
+        double rps = i < 120 ? 19 : 80;
+        serving = i >= 30 ? ordered[i - 30] : 2;
+        struct advice_sample sample = sample_of(last, rps);
+
+        sample.step_ns = step_s * NS_PER_S;
+        sample.ready = at_once ? last : serving;
+        sample.capacity_refusals_per_s = fmax(0, rps - 10.0 * serving);
+        grown.refused += sample.capacity_refusals_per_s * step_s;
+        last = step(&sample).desired;
+        now_s += step_s - 1;
+        for (uint32_t k = i; k < i + step_s; k++)
+            ordered[k] = last;
+        grown.most = last > grown.most ? last : grown.most;
+    }
+    grown.ready = serving;
+    return grown;
+}
+
+Test(full, refusals_grow_to_the_need_and_not_past_it)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        struct grown grown = grow_by_refusals(i % 2 ? 15 : 1, i / 2);
+
+        cr_expect_geq(grown.ready, 8, "%u: %u serve", i, grown.ready);
+        cr_expect_leq(grown.most, 9, "%u: %u were ordered", i, grown.most);
+        // 30 s until the first helps cost 1800; seen late or in small steps it is three times that.
+        cr_expect_leq(grown.refused, 2400, "%u: %.0f were refused", i, grown.refused);
+    }
+}
+
 Test(full, an_update_neither_shrinks_nor_counts_the_surge)
 {
     policy.warm_up_s = 30;
