@@ -80,12 +80,10 @@ static void register_metrics(struct metrics_agent *agent)
     }
 }
 
-static void note_figure(struct metrics_agent *agent, enum figure figure, int error, bool known)
+static void note_error(struct metrics_agent *agent, enum figure figure, int error)
 {
-    struct metric_set *set = agent->service->metrics;
-    metric_gauge(set, agent->measured[figure], known ? 1 : 0);
     if (error < 0)
-        metric_add(set, agent->errors[figure], 1);
+        metric_add(agent->service->metrics, agent->errors[figure], 1);
     if (error < 0 && !agent->figure_failed[figure])
         log_warn("agent.sample_failed", "a figure cannot be measured and is reported as not known",
                  LSTR("figure", figure_names[figure]), LSTR("error", strerror(-error)));
@@ -103,14 +101,14 @@ static void sample_host(struct metrics_agent *agent, struct sample *sample)
         agent->cpu_before = cpu;
     }
     agent->cpu_before_known = error == 0;
-    note_figure(agent, FIGURE_CPU, error, sample->known[FIGURE_CPU]);
+    note_error(agent, FIGURE_CPU, error);
 
     error = host_memory_read(&agent->paths, agent->scope, &sample->memory);
     sample->known[FIGURE_MEMORY] = error == 0 && sample->memory.limit_bytes > 0;
     if (sample->known[FIGURE_MEMORY])
         sample->memory_percent =
             100.0 * (double)sample->memory.used_bytes / (double)sample->memory.limit_bytes;
-    note_figure(agent, FIGURE_MEMORY, error, sample->known[FIGURE_MEMORY]);
+    note_error(agent, FIGURE_MEMORY, error);
 }
 
 static void sample_suite(struct metrics_agent *agent, const struct metric_reading *reading,
@@ -123,7 +121,6 @@ static void sample_suite(struct metrics_agent *agent, const struct metric_readin
     rates_read(&agent->rates, agent->params->rate_window_s * NS_PER_S, &sample->rates);
     // With METRICS_COLLECTION=false the requests' counters stand still and say nothing of the load.
     sample->known[FIGURE_RATE] = sample->rates.known && agent->monitoring->collection;
-    note_figure(agent, FIGURE_RATE, 0, sample->known[FIGURE_RATE]);
     for (uint32_t i = 0; breaker_next(agent->breakers, &i, now_ns, &status); i++)
         sample->breakers_open += status.state != BREAKER_CLOSED;
 }
@@ -150,6 +147,8 @@ static void write_gauges(struct metrics_agent *agent, const struct sample *sampl
     metric_gauge(set, ids[METRIC_INDEX_memory_used], totals->resident_bytes);
     for (int i = 0; i < N_PROCESSES; i++)
         metric_gauge(set, agent->alive[i], alive[i]);
+    for (int i = 0; i < N_FIGURES; i++) // last: who reads that a figure is known finds its value
+        metric_gauge(set, agent->measured[i], sample->known[i] ? 1 : 0);
 }
 
 static void publish_snapshot(struct metrics_agent *agent, uint64_t now_ns,
