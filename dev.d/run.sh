@@ -251,7 +251,7 @@ run_remove_sockets() {
     for dir in "${SOCKET_DIR:-}" "/run/$VALVECHAIN_NAME" "${XDG_RUNTIME_DIR:-}/$VALVECHAIN_NAME" \
         "/tmp/$VALVECHAIN_NAME-$(id -u)"; do
         if [ -n "$dir" ] && [ -d "$dir" ]; then
-            find "$dir" -maxdepth 1 -type s -delete 2>/dev/null || true
+            find "$dir" -maxdepth 1 \( -type s -o -name 'advice.state*' \) -delete 2>/dev/null || true
             rmdir "$dir" 2>/dev/null || true
         fi
     done
