@@ -41,10 +41,10 @@ def test_traffic_shows_and_times_are_unix_seconds(make_suite, upstream):
                      "cpu": "percent"}
     assert max(known(suite, "instances")) == 1
     assert max(known(suite, "latency_p99")) > 0
-    # Seconds add up to what was counted, and nothing is negative.
+    # Seconds add up to about what was counted (a late sample's is a rate over less than its second), nothing is negative.
     goal = load.requests * 0.9
     wait_for(lambda: sum(known(suite, "requests")) >= goal, 10, "the rest of the requests in the history")
-    assert sum(known(suite, "requests")) <= load.requests * 1.1 + 5
+    assert sum(known(suite, "requests")) <= load.requests * 1.5 + 5
     assert min(known(suite, "requests")) >= 0
     assert values(suite, "requests", 3600)[0] is None, "an hour ago there was nothing, and nothing is no zero"
 
