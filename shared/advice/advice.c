@@ -59,6 +59,15 @@ static void json_clamps(const struct advice *advice, struct strbuf *out)
     }
 }
 
+void advice_json_chain(const struct advice *advice, struct strbuf *out)
+{
+    strbuf_puts(out, "\"signals\":[");
+    json_signals(advice, out);
+    strbuf_puts(out, "],\"clamps\":[");
+    json_clamps(advice, out);
+    strbuf_puts(out, "]");
+}
+
 void advice_json(const struct advice *advice, const char *as_of, struct strbuf *out)
 {
     char desired[16] = "null"; // what is no advice is no number that someone could take for one
@@ -75,11 +84,9 @@ void advice_json(const struct advice *advice, const char *as_of, struct strbuf *
     text_member(out, "reason", advice->reason, sizeof(advice->reason));
     if (as_of)
         strbuf_printf(out, ",\"asof\":\"%s\"", as_of);
-    strbuf_puts(out, ",\"signals\":[");
-    json_signals(advice, out);
-    strbuf_puts(out, "],\"clamps\":[");
-    json_clamps(advice, out);
-    strbuf_puts(out, "]}");
+    strbuf_puts(out, ",");
+    advice_json_chain(advice, out);
+    strbuf_puts(out, "}");
 }
 
 void advice_text(const struct advice *advice, struct strbuf *out)

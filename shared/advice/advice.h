@@ -54,6 +54,8 @@ uint32_t advice_fold(const struct advice *advice);
 // Appends the whole as one JSON object (docs/advice.md). `as_of` is the time of the decision in
 // RFC 3339, for people; NULL leaves it out.
 void advice_json(const struct advice *advice, const char *as_of, struct strbuf *out);
+// Appends its members "signals" and "clamps" alone, for an object of somebody else's.
+void advice_json_chain(const struct advice *advice, struct strbuf *out);
 // Appends the chain in lines of text for people, without an end of line after the last.
 void advice_text(const struct advice *advice, struct strbuf *out);
 

@@ -29,6 +29,7 @@ Test(action_body, the_json_carries_number_reason_and_chain)
                             .n_signals = 1,
                             .n_clamps = 1,
                             .signals = {{.signal = "rps",
+                                         .known = 1,
                                          .value = 300.5,
                                          .threshold = 100,
                                          .proposed = 12,
