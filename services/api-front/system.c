@@ -21,7 +21,6 @@ struct endpoint {
     answer_fn *answer;
     bool enabled;
 };
-#define ENDPOINTS 10
 
 json_t *system_rounded(double value)
 {
@@ -230,12 +229,11 @@ static enum step answer_page(struct request *request)
     return answer_page_file(request, file);
 }
 
-static const struct endpoint *find_endpoint(const struct request *request,
-                                            struct endpoint endpoints[ENDPOINTS])
+static bool find_endpoint(const struct request *request, struct endpoint *ret_endpoint)
 {
     const struct front_params *front = valves_front_params(request->valves);
     const struct monitoring_params *monitoring = valves_monitoring_params(request->valves);
-    const struct endpoint rows[ENDPOINTS] = {
+    const struct endpoint rows[] = {
         {monitoring->health_path, answer_health, monitoring->health_enabled},
         {monitoring->metrics_path, answer_metrics, monitoring->metrics_enabled},
         {monitoring->history_path, answer_history, monitoring->history_enabled},
@@ -248,13 +246,14 @@ static const struct endpoint *find_endpoint(const struct request *request,
         {front->ready_path, answer_ready, true},
     };
     char below[2];
-    memcpy(endpoints, rows, sizeof(rows));
-    for (size_t i = 0; i < ENDPOINTS; i++)
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if ((strlen(rows[i].path) == request->path_len &&
              memcmp(rows[i].path, request->path, request->path_len) == 0) ||
-            (rows[i].answer == answer_page && page_below(request, below, sizeof(below))))
-            return &endpoints[i];
-    return NULL;
+            (rows[i].answer == answer_page && page_below(request, below, sizeof(below)))) {
+            *ret_endpoint = rows[i];
+            return true;
+        }
+    return false;
 }
 
 // A forwarding header from a peer outside TRUSTED_PROXIES hides who asks, and a trusted one that
@@ -292,16 +291,16 @@ enum step system_answer(struct request *request)
     bool admin_only = valves_front_params(request->valves)->admin_port != PARAM_UNSET;
     if (admin_only && !request->admin)
         return STEP_NEXT;
-    struct endpoint endpoints[ENDPOINTS];
-    const struct endpoint *endpoint = find_endpoint(request, endpoints);
-    if (endpoint == NULL && !request->admin)
+    struct endpoint endpoint;
+    bool is_ours = find_endpoint(request, &endpoint);
+    if (!is_ours && !request->admin)
         return STEP_NEXT;
     request->route_counters = counters_route(request->valves->counters, COUNTERS_ROUTE_SYSTEM);
-    if (endpoint == NULL)
+    if (!is_ours)
         return answer_not_here(request);
     if (!is_allowed(request))
         return answer_forbidden(request);
-    if (!endpoint->enabled)
+    if (!endpoint.enabled)
         return answer_problem(request, 404, "endpoint_disabled", "Not Found",
                               "This endpoint is switched off (METRICS_ENABLED, "
                               "HEALTH_CHECK_ENABLED, HISTORY_ENABLED, DASHBOARD_ENABLED).",
@@ -312,5 +311,5 @@ enum step system_answer(struct request *request)
                               "System endpoints can only be read.", NULL, NULL);
     }
     request->source = ANSWER_SYSTEM;
-    return endpoint->answer(request);
+    return endpoint.answer(request);
 }
